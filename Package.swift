@@ -1,0 +1,50 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Pure rooms decide and never touch the system; acting rooms hold the system calls. Imports only point down this list.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "plane",
+    products: [
+        .executable(name: "plane", targets: ["plane"]),
+        .executable(name: "plane-warden", targets: ["plane-warden"]),
+    ],
+    targets: [
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
+        .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+
+        .target(name: "Linux", dependencies: ["CLinux"], swiftSettings: strict),
+        .target(name: "Model", swiftSettings: strict),
+        .target(name: "HTTP", dependencies: ["Linux"], swiftSettings: strict),
+        .target(name: "WardenProtocol", dependencies: ["Model", "Linux"], swiftSettings: strict),
+        .target(name: "Policy", dependencies: ["Model", "CSeccomp"], swiftSettings: strict),
+        .target(name: "Sandbox", dependencies: ["Linux", "Model", "CCap"], swiftSettings: strict),
+        .target(
+            name: "Warden", dependencies: ["Sandbox", "WardenProtocol", "Linux", "Model"], swiftSettings: strict),
+        .target(name: "Proxy", dependencies: ["HTTP", "Linux"], swiftSettings: strict),
+        .target(
+            name: "Drone", dependencies: ["Proxy", "WardenProtocol", "HTTP", "Model", "Linux"],
+            swiftSettings: strict),
+        .target(name: "Store", dependencies: ["Model", "CSQLite"], swiftSettings: strict),
+        .target(
+            name: "Controller", dependencies: ["Store", "HTTP", "Model", "Linux"], swiftSettings: strict),
+
+        .executableTarget(
+            name: "plane",
+            dependencies: ["Controller", "Drone", "Policy", "WardenProtocol", "HTTP", "Model", "Linux"],
+            swiftSettings: strict),
+        // Its own binary is exec'ed as pid 1 inside every sandbox, where no shared library exists: fully static.
+        .executableTarget(
+            name: "plane-warden", dependencies: ["Warden"], swiftSettings: strict,
+            linkerSettings: [.unsafeFlags(["-static-executable"])]),
+    ],
+    swiftLanguageModes: [.v6]
+)

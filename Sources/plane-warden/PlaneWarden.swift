@@ -1,0 +1,1 @@
+@main struct PlaneWarden { static func main() { print("warden") } }

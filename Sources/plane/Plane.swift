@@ -1,0 +1,1 @@
+@main struct Plane { static func main() { print("plane") } }
