@@ -1,0 +1,143 @@
+import CLinux
+import Glibc
+
+/// Attributes of a mount. mount_setattr(2), fsmount(2).
+public struct MountAttributes: OptionSet, Sendable {
+    public let rawValue: UInt64
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// MOUNT_ATTR_RDONLY
+    public static let readOnly = MountAttributes(rawValue: 0x01)
+    /// MOUNT_ATTR_NOSUID
+    public static let noSetUserID = MountAttributes(rawValue: 0x02)
+    /// MOUNT_ATTR_NODEV
+    public static let noDevices = MountAttributes(rawValue: 0x04)
+    /// MOUNT_ATTR_NOEXEC
+    public static let noExecute = MountAttributes(rawValue: 0x08)
+    /// MOUNT_ATTR_IDMAP
+    static let idMapped = MountAttributes(rawValue: 0x0010_0000)
+}
+
+/// A mount that has no place yet, or a copy of one, held by a descriptor. open_tree(2), fsmount(2), Linux 5.2.
+public struct DetachedMount: ~Copyable {
+    /// Refers to the mount's root. Closing it unmounts what was never attached.
+    public let descriptor: Descriptor
+
+    /// Takes over a descriptor of a detached mount, as received over a socket.
+    public init(owning descriptor: consuming Descriptor) { self.descriptor = descriptor }
+
+    /// Copies the mount at a path. open_tree(2) with OPEN_TREE_CLONE. - Parameter recursive: with the mounts below it.
+    public init(copying path: String, _ depth: Depth = .thisMountOnly) throws(SystemError) {
+        self.descriptor = Descriptor(
+            owning: Int32(try check("open_tree \(path)", plane_open_tree(at_fdcwd, path, depth.bits))))
+    }
+
+    /// Copies the mount that a descriptor refers to.
+    public init(copying directory: borrowing Descriptor) throws(SystemError) {
+        let emptyPath: UInt32 = 0x1000
+        let opened = plane_open_tree(directory.raw, "", Depth.thisMountOnly.bits | emptyPath)
+        self.descriptor = Descriptor(owning: Int32(try check("open_tree", opened)))
+    }
+
+    /// How much is copied.
+    public enum Depth: Sendable {
+        case thisMountOnly
+        case withMountsBelow
+
+        var bits: UInt32 {
+            let clone: UInt32 = 1
+            let closeOnExec = UInt32(O_CLOEXEC)
+            let recursive: UInt32 = 0x8000
+            return switch self {
+            case .thisMountOnly: clone | closeOnExec
+            case .withMountsBelow: clone | closeOnExec | recursive
+            }
+        }
+    }
+
+    /// Creates a file system that is mounted nowhere. fsopen(2), fsconfig(2), fsmount(2).
+    /// - Parameter options: key and value; a nil value sets a flag.
+    public init(
+        fileSystem type: String, options: [(String, String?)], attributes: MountAttributes
+    ) throws(SystemError) {
+        let context = Descriptor(owning: Int32(try check("fsopen \(type)", plane_fsopen(type, 1))))
+        let setFlag: UInt32 = 0
+        let setString: UInt32 = 1
+        let create: UInt32 = 6
+        for (key, value) in options {
+            let set = plane_fsconfig(context.raw, value == nil ? setFlag : setString, key, value, 0)
+            try check("fsconfig \(type) \(key)=\(value ?? "")", set)
+        }
+        try check("fsconfig \(type) create", plane_fsconfig(context.raw, create, nil, nil, 0))
+        let mounted = plane_fsmount(context.raw, 1, UInt32(attributes.rawValue))
+        self.descriptor = Descriptor(owning: Int32(try check("fsmount \(type)", mounted)))
+    }
+
+    /// Shows the files' owners through a user namespace's mapping. MOUNT_ATTR_IDMAP, Linux 5.12. Before attaching only.
+    public borrowing func mapOwners(through userNamespace: borrowing Descriptor) throws(SystemError) {
+        var attr = plane_mount_attr()
+        attr.attr_set = MountAttributes.idMapped.rawValue
+        attr.userns_fd = UInt64(userNamespace.raw)
+        try check("mount_setattr MOUNT_ATTR_IDMAP", plane_mount_setattr(descriptor.raw, "", emptyPath, &attr))
+    }
+
+    /// Adds attributes. mount_setattr(2), Linux 5.12.
+    public borrowing func set(_ attributes: MountAttributes) throws(SystemError) {
+        var attr = plane_mount_attr()
+        attr.attr_set = attributes.rawValue
+        try check("mount_setattr", plane_mount_setattr(descriptor.raw, "", emptyPath, &attr))
+    }
+
+    /// Puts it on top of the file or folder that a descriptor refers to, so that no path is looked up. move_mount(2).
+    public borrowing func attach(onto target: borrowing Descriptor) throws(SystemError) {
+        let fromEmptyPath: UInt32 = 0x04
+        let toEmptyPath: UInt32 = 0x40
+        try check(
+            "move_mount", plane_move_mount(descriptor.raw, "", target.raw, "", fromEmptyPath | toEmptyPath))
+    }
+
+    /// Puts it at a path of the calling process's own tree. move_mount(2).
+    public borrowing func attach(at path: String) throws(SystemError) {
+        let fromEmptyPath: UInt32 = 0x04
+        try check("move_mount \(path)", plane_move_mount(descriptor.raw, "", at_fdcwd, path, fromEmptyPath))
+    }
+}
+
+private let at_fdcwd: Int32 = -100
+private let emptyPath: UInt32 = 0x1000
+
+/// The mount tree of the calling process. mount_namespaces(7).
+public enum MountTree {
+    /// Stops every propagation from and to other namespaces. mount_setattr(2) with AT_RECURSIVE and MS_PRIVATE.
+    public static func makePrivate() throws(SystemError) {
+        var attr = plane_mount_attr()
+        let msPrivate: UInt64 = 1 << 18
+        attr.propagation = msPrivate
+        let recursive: UInt32 = 0x8000
+        try check("mount_setattr / private", plane_mount_setattr(at_fdcwd, "/", recursive, &attr))
+    }
+
+    /// Unmounts a path at once for new look-ups; what still uses it keeps it. umount2(2) MNT_DETACH.
+    public static func detach(_ path: String) throws(SystemError) {
+        let mntDetach: Int32 = 2
+        try check("umount2 \(path)", plane_umount2(path, mntDetach))
+    }
+
+    /// Makes the folder that a descriptor refers to the root, and leaves the old root reachable by nobody.
+    /// pivot_root(2), its NOTES on `pivot_root(".", ".")`.
+    public static func pivot(to root: borrowing Descriptor) throws(SystemError) {
+        try check("fchdir", result(fchdir(root.raw)))
+        try check("pivot_root", plane_pivot_root(".", "."))
+        try detach(".")
+        try check("chdir /", result(chdir("/")))
+    }
+
+    /// Makes a device node. mknod(2).
+    public static func makeCharacterDevice(
+        _ name: String, in directory: borrowing Descriptor, major: UInt32, minor: UInt32
+    ) throws(SystemError) {
+        let characterDevice: UInt32 = 0o020000
+        let mode = characterDevice | 0o666
+        try check("mknodat \(name)", plane_mknodat(directory.raw, name, mode, major, minor))
+    }
+}
