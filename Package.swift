@@ -45,6 +45,8 @@ let package = Package(
         .executableTarget(
             name: "plane-warden", dependencies: ["Warden"], swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
+
+        .testTarget(name: "HTTPTests", dependencies: ["HTTP", "Linux"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
