@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -501,6 +502,29 @@ class Process(ServerTest):
             self.assertNotEqual(result.returncode, 0)
             self.assertIn(words, result.stderr)
             self.assertEqual(result.stderr.count("\n"), 1)
+
+
+class Recipe(unittest.TestCase):
+    """What `build` says before it starts; the build itself belongs to the image's own test."""
+
+    def test_a_wrong_destination_is_one_sentence_and_changes_nothing(self):
+        with tempfile.TemporaryDirectory() as full:
+            kept = pathlib.Path(full, "kept")
+            kept.touch()
+            for arguments, words in (([], "usage"), ([full], "is not empty"), ([str(kept)], "is not a directory"),
+                                     ([full, full], "usage"), ([full + "/missing"], "is not a directory")):
+                with self.subTest(arguments):
+                    result = subprocess.run([RECIPE / "build", *arguments], capture_output=True, text=True)
+                    self.assertEqual(result.returncode, 1)
+                    self.assertIn(words, result.stderr)
+                    self.assertEqual(result.stderr.count("\n"), 1)
+            self.assertEqual(os.listdir(full), ["kept"])
+
+    def test_manifest(self):
+        manifest = json.loads((RECIPE / "image.json").read_text())
+        self.assertEqual(manifest["name"], RECIPE.name)
+        self.assertTrue(manifest["command"][0].startswith("/"))
+        self.assertEqual(manifest["port"], 8080)
 
 
 if __name__ == "__main__":
