@@ -23,7 +23,10 @@ from python_repl.evaluation import Evaluator  # noqa: E402
 sys.path.remove(HOME)
 
 # Everything the page needs is in it; 'self' does not cover ws: in every browser.
-PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self' ws: wss:"
+PAGE_POLICY = (
+    "default-src 'none'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "connect-src 'self' ws: wss:"
+)
 
 
 class Site:

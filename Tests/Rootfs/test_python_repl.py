@@ -1,4 +1,7 @@
-"""The python-repl image's server, as the platform and a person use it. `python3 -m unittest discover -s Tests/Rootfs`"""
+"""The python-repl image's server, as the platform and a person use it.
+
+Run by `python3 -m unittest discover -s Tests/Rootfs`.
+"""
 
 import hashlib
 import http.client
@@ -98,8 +101,7 @@ class Evaluating(ServerTest):
     def test_output_arrives_while_the_code_runs_and_in_order(self):
         client = self.client()
         client.send(type="evaluate", id=5, code="import sys\nprint('first')\nprint('é', file=sys.stderr)\n"
-                    "import os, time\nwhile not os.path.exists(go): time.sleep(.01)\nprint('last'); 1")
-        # `go` is not defined: proves that output before an error is kept.
+                    "import time\nundefined")
         messages = client.finish(5)
         self.assertEqual(output(messages), "first\n")
         self.assertEqual(output(messages, "stderr"), "é\n")
@@ -176,12 +178,10 @@ class Evaluating(ServerTest):
             ("class R:\n    def __repr__(self): raise KeyboardInterrupt\nR()", "KeyboardInterrupt"),
             ("10 ** 10_000", "ValueError"),
             ("input()", "EOFError"),
-            ("'\\0' + compile('\\0', '', 'exec')", None),
         ):
             with self.subTest(code):
                 error = of_type(client.evaluate(code), "error")[0]
-                if name:
-                    self.assertEqual(error["name"], name)
+                self.assertEqual(error["name"], name)
         messages = client.evaluate("import sys\nsys.stdout.close()\nsys.stderr = None")
         self.assertTrue(messages[-1]["ok"])
         self.assertEqual(output(client.evaluate("print('still here')")), "still here\n")
@@ -238,7 +238,8 @@ class Interrupting(ServerTest):
 
     def test_code_may_catch_it_and_be_interrupted_again(self):
         client = self.client()
-        code = "try:\n    print('on')\n    while True: pass\nexcept KeyboardInterrupt: print('caught')\nwhile True: pass"
+        code = ("try:\n    print('on')\n    while True: pass\nexcept KeyboardInterrupt: print('caught')\n"
+                "while True: pass")
         client.send(type="evaluate", id=1, code=code)
         text = client.receive()["text"]
         client.send(type="interrupt")
@@ -369,8 +370,8 @@ class WebSocketRules(ServerTest):
                 self.assertTrue(response.read())
                 if status == 426:
                     self.assertEqual(response.headers["sec-websocket-version"], "13")
-        answer = self.raw(b"GET /ws HTTP/1.1\r\nHost: x\r\n" + "".join(f"{n}: {v}\r\n" for n, v in good.items()).encode()
-                          + b"\r\n")
+        fields = "".join(f"{name}: {value}\r\n" for name, value in good.items())
+        answer = self.raw(f"GET /ws HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode())
         self.assertIn(b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n", answer)  # RFC 6455, 1.3
 
 
@@ -386,7 +387,8 @@ class HTTPRules(ServerTest):
 
     def test_keep_alive_and_pipelining(self):
         answer = self.raw(b"GET /headers?1 HTTP/1.1\r\nHost: x\r\n\r\n" b"POST /echo HTTP/1.1\r\nHost: x\r\n"
-                          b"Content-Length: 3\r\n\r\nabc" b"GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nzz"
+                          b"Content-Length: 3\r\n\r\nabc"
+                          b"GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nzz"
                           b"GET /headers?2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" b"GET / HTTP/1.1\r\n\r\n")
         self.assertEqual(answer.count(b"HTTP/1.1 200"), 3)
         self.assertEqual(answer.count(b"HTTP/1.1 404"), 1)
@@ -402,7 +404,7 @@ class HTTPRules(ServerTest):
             (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
             (b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", 400),
             (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n", 400),
-            (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+            (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\na", 400),
             (b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
             (b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
@@ -464,7 +466,8 @@ class Diagnostics(ServerTest):
             reader.close()
 
     def test_headers_are_shown_as_received(self):
-        answer = self.raw(b"GET /headers?q=1 HTTP/1.1\r\nHOST: h\r\nx-Twice: 1\r\nX-twice:  2 \r\nConnection: close\r\n\r\n")
+        answer = self.raw(b"GET /headers?q=1 HTTP/1.1\r\nHOST: h\r\n"
+                          b"x-Twice: 1\r\nX-twice:  2 \r\nConnection: close\r\n\r\n")
         shown = json.loads(answer.partition(b"\r\n\r\n")[2])
         self.assertEqual(shown["path"], "/headers?q=1")
         self.assertEqual(shown["headers"], [["HOST", "h"], ["x-Twice", "1"], ["X-twice", "2"], ["Connection", "close"]])

@@ -153,4 +153,4 @@ def handle(text, outbox, evaluator):
         case {"type": "evaluate"}:
             outbox.post({"type": "refused", "reason": "evaluate needs an integer id and a string code."})
         case _:
-            outbox.post({"type": "refused", "reason": "A message is a JSON object of type evaluate, interrupt or ping."})
+            outbox.post({"type": "refused", "reason": "A message is JSON of type evaluate, interrupt or ping."})
