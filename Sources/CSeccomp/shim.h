@@ -1,4 +1,5 @@
 #pragma once
+// libseccomp: names and numbers of system calls, and the filter that ours is proven equal to. seccomp_init(3).
 #include <seccomp.h>
 #include <errno.h>
 
