@@ -47,6 +47,11 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
 
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "Linux"], swiftSettings: strict),
+        .testTarget(
+            name: "WardenProtocolTests", dependencies: ["WardenProtocol", "Model", "Linux"], swiftSettings: strict),
+        .testTarget(
+            name: "DroneTests", dependencies: ["Drone", "Proxy", "WardenProtocol", "HTTP", "Model", "Linux"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,311 @@
+import Linux
+import Model
+import WardenProtocol
+
+/// One backend's life on its drone: scheduled → loading → starting → waiting → ready → terminating → hard-terminating →
+/// terminated, some skipped, none ever entered again.
+///
+/// The reference sets states from several tasks at once, so that a late step can turn `terminating` back into `ready`,
+/// a soft termination never becomes a hard one, and an exit that nobody heard of leaves a backend for ever in its last
+/// state. Here one value decides: every event is checked against the phase it finds, a soft termination escalates,
+/// a hard one is asked for until the warden has answered, and what the warden does not know is over.
+///
+/// Pure: it never waits, reads a clock or touches the system.
+struct BackendLifecycle: Equatable, Sendable {
+    /// What the drone does now, in this order.
+    enum Action: Equatable, Sendable {
+        /// Tell the controller, and again until it has saved it.
+        case report(BackendState)
+        /// Requests wait for the backend.
+        case holdRequests
+        /// Requests go to the backend.
+        case admitRequests
+        /// Requests are answered that the backend is gone; connections that are open may go on.
+        case refuseRequests(String)
+        /// Every connection of the backend is cut, now.
+        case cutConnections(String)
+        /// Send the warden the spawn request.
+        case askSpawn
+        /// Send the warden a terminate request.
+        case askTerminate(TerminationKind)
+        /// Begin to ask the backend's port whether it speaks HTTP.
+        case startProbing
+        /// Stop asking.
+        case stopProbing
+        /// The controller has it all: the warden and the drone may drop the backend.
+        case forget
+    }
+
+    /// What holds for the whole of its life.
+    struct Terms: Equatable, Sendable {
+        /// The port its command listens on.
+        var port: UInt16
+        /// From the spawn request until the port must answer.
+        var startupTimeout: Duration
+        /// From SIGTERM until it is killed.
+        var grace: Duration
+        /// When it is swept, however busy; nil never.
+        var lifetimeEnd: BootInstant?
+    }
+
+    private enum Phase: Equatable {
+        case scheduled
+        case loading
+        case starting(deadline: BootInstant)
+        case waiting(deadline: BootInstant, lastProblem: String)
+        case ready
+        case terminating(Ending, killAt: BootInstant)
+        case hardTerminating(Ending, askAgainAt: BootInstant)
+        case terminated(BackendState)
+    }
+
+    /// Why a backend that is being ended is being ended; the first cause stays.
+    private struct Ending: Equatable {
+        let reason: TerminationReason
+        let message: String
+    }
+
+    /// How long a hard termination may stay unanswered before it is asked for again.
+    static let askAgainAfter = Duration.seconds(5)
+
+    /// What holds for the whole of its life.
+    let terms: Terms
+    private var phase: Phase
+    private var saved: BackendStatus?
+
+    /// Not yet known to anybody.
+    init(terms: Terms) {
+        self.terms = terms
+        phase = .scheduled
+    }
+
+    /// A sandbox that was running when this drone process started.
+    ///
+    /// Past its startup deadline it must have been ready, for else it would have been killed; before, it is asked again.
+    init(adopting terms: Terms, startupDeadline: BootInstant, now: BootInstant) {
+        self.terms = terms
+        phase =
+            now < startupDeadline
+            ? .waiting(deadline: startupDeadline, lastProblem: Self.notTried) : .ready
+    }
+
+    private static let notTried = "it was not tried yet"
+
+    /// Where it is.
+    var status: BackendStatus { state.status }
+
+    /// What the controller is told about it.
+    var state: BackendState {
+        switch phase {
+        case .scheduled: BackendState(.scheduled)
+        case .loading: BackendState(.loading)
+        case .starting: BackendState(.starting)
+        case .waiting: BackendState(.waiting)
+        case .ready: BackendState(.ready)
+        case .terminating(let ending, _):
+            BackendState(.terminating, reason: ending.reason, kind: .soft, message: ending.message)
+        case .hardTerminating(let ending, _):
+            BackendState(.hardTerminating, reason: ending.reason, kind: .hard, message: ending.message)
+        case .terminated(let state): state
+        }
+    }
+
+    /// What the controller has not confirmed yet; nil when it knows all.
+    var unsavedState: BackendState? {
+        if let saved, saved >= status { return nil }
+        return state
+    }
+
+    /// When `tick` next has something to do.
+    var nextWake: BootInstant? {
+        switch phase {
+        case .scheduled, .loading, .ready: terms.lifetimeEnd
+        case .starting(let deadline), .waiting(let deadline, _): min(deadline, terms.lifetimeEnd ?? deadline)
+        case .terminating(_, let killAt): killAt
+        case .hardTerminating(_, let askAgainAt): askAgainAt
+        case .terminated: nil
+        }
+    }
+
+    // MARK: Starting
+
+    /// The controller ordered it. It stays loading until a warden is there to start it.
+    mutating func ordered() -> [Action] {
+        guard case .scheduled = phase else { return [] }
+        phase = .loading
+        return [.holdRequests, .report(state)]
+    }
+
+    /// A warden is there and the lease allows a start.
+    mutating func begin(now: BootInstant) -> [Action] {
+        guard case .loading = phase else { return [] }
+        phase = .starting(deadline: now + terms.startupTimeout)
+        return [.report(state), .askSpawn]
+    }
+
+    /// What an adopted backend needs done once, after its drone was restarted.
+    func resumed() -> [Action] {
+        switch phase {
+        case .waiting: [.holdRequests, .startProbing]
+        case .ready: [.admitRequests]
+        case .scheduled, .loading, .starting, .terminating, .hardTerminating, .terminated: []
+        }
+    }
+
+    /// The warden started its command.
+    mutating func spawned() -> [Action] {
+        guard case .starting(let deadline) = phase else { return [] }
+        phase = .waiting(deadline: deadline, lastProblem: Self.notTried)
+        return [.report(state), .startProbing]
+    }
+
+    /// The warden did not start it, and nothing of it is left. - Parameter message: the warden's sentence.
+    mutating func refused(_ message: String) -> [Action] {
+        switch phase {
+        case .starting:
+            return end(
+                BackendState(
+                    .terminated, reason: .internalError, message: "The sandbox could not be started: \(message)"))
+        case .terminating(let ending, _), .hardTerminating(let ending, _):
+            return end(
+                BackendState(
+                    .terminated, reason: ending.reason, kind: state.kind,
+                    message: "\(ending.message) It was never started: \(message)"))
+        case .scheduled, .loading, .waiting, .ready, .terminated: return []
+        }
+    }
+
+    /// Its port answered HTTP.
+    mutating func answered() -> [Action] {
+        guard case .waiting = phase else { return [] }
+        phase = .ready
+        return [.stopProbing, .admitRequests, .report(state)]
+    }
+
+    /// Its port did not. - Parameter problem: what happened, without a full stop.
+    mutating func probeFailed(_ problem: String) {
+        guard case .waiting(let deadline, _) = phase else { return }
+        phase = .waiting(deadline: deadline, lastProblem: problem)
+    }
+
+    // MARK: Ending
+
+    /// It is to end. A second cause changes nothing, but hard may follow soft.
+    /// - Parameter message: a sentence that says why, for a person.
+    mutating func terminate(
+        _ kind: TerminationKind, _ reason: TerminationReason, message: String, now: BootInstant
+    ) -> [Action] {
+        let ending = Ending(reason: reason, message: message)
+        switch phase {
+        case .scheduled, .loading:
+            return end(
+                BackendState(.terminated, reason: reason, kind: kind, message: "\(message) It was never started."))
+        case .starting, .waiting, .ready:
+            switch kind {
+            case .soft:
+                phase = .terminating(ending, killAt: now + terms.grace)
+                return [.stopProbing, .refuseRequests(message), .report(state), .askTerminate(.soft)]
+            case .hard: return kill(ending, now: now)
+            }
+        case .terminating(let first, _):
+            switch kind {
+            case .soft: return []
+            case .hard: return kill(first, now: now)
+            }
+        case .hardTerminating, .terminated: return []
+        }
+    }
+
+    /// Time has passed.
+    mutating func tick(now: BootInstant) -> [Action] {
+        switch phase {
+        case .starting(let deadline) where now >= deadline:
+            return kill(startupTimeout("the sandbox was still being made"), now: now)
+        case .waiting(let deadline, let lastProblem) where now >= deadline:
+            return kill(startupTimeout("at the last attempt \(lastProblem)"), now: now)
+        case .scheduled, .loading, .starting, .waiting, .ready:
+            guard let end = terms.lifetimeEnd, now >= end else { return [] }
+            return terminate(.soft, .swept, message: "Its lifetime limit was reached.", now: now)
+        case .terminating(let ending, let killAt):
+            return now >= killAt ? kill(ending, now: now) : []
+        case .hardTerminating(let ending, let askAgainAt):
+            guard now >= askAgainAt else { return [] }
+            phase = .hardTerminating(ending, askAgainAt: now + Self.askAgainAfter)
+            return [.askTerminate(.hard)]
+        case .terminated: return []
+        }
+    }
+
+    /// The sandbox has ended and nothing of it is left.
+    /// - Parameter lastOutput: what its command wrote last; empty when nothing.
+    mutating func exited(_ exit: SandboxExit, lastOutput: String) -> [Action] {
+        guard let state = ExitReport(phase: reportPhase, port: terms.port).state(exit, lastOutput: lastOutput)
+        else { return [] }
+        return end(state)
+    }
+
+    // MARK: The warden's list
+
+    /// A warden's list has it, running: what was asked of an earlier connection may not have been heard.
+    mutating func listed() -> [Action] {
+        switch phase {
+        case .starting: spawned()
+        case .terminating: [.askTerminate(.soft)]
+        case .hardTerminating: [.askTerminate(.hard)]
+        case .scheduled, .loading, .waiting, .ready, .terminated: []
+        }
+    }
+
+    /// A warden's list does not have it: no process of it exists.
+    mutating func notListed() -> [Action] {
+        switch phase {
+        case .scheduled, .loading, .terminated: return []
+        case .starting, .waiting, .ready, .terminating, .hardTerminating:
+            return end(
+                BackendState(
+                    .terminated, reason: state.reason ?? .lost, kind: state.kind,
+                    message: "The warden ended or was restarted, and the sandbox with it."))
+        }
+    }
+
+    // MARK: The controller's memory
+
+    /// The controller has saved its state up to this one.
+    mutating func stateSaved(_ status: BackendStatus) -> [Action] {
+        let before = saved
+        if let before, before >= status { return [] }
+        saved = status
+        guard case .terminated = phase, status == .terminated else { return [] }
+        return [.forget]
+    }
+
+    // MARK: Inside
+
+    private var reportPhase: ExitReport.Phase {
+        switch phase {
+        case .scheduled, .loading, .starting, .waiting: .unready
+        case .ready: .ready
+        case .terminating(let ending, _): .ending(ending.reason, .soft, ending.message)
+        case .hardTerminating(let ending, _): .ending(ending.reason, .hard, ending.message)
+        case .terminated: .over
+        }
+    }
+
+    private func startupTimeout(_ what: String) -> Ending {
+        let seconds = terms.startupTimeout.components.seconds
+        return Ending(
+            reason: .startupTimeout,
+            message: "Port \(terms.port) did not answer HEAD / with HTTP within \(seconds) s; \(what).")
+    }
+
+    private mutating func kill(_ ending: Ending, now: BootInstant) -> [Action] {
+        phase = .hardTerminating(ending, askAgainAt: now + Self.askAgainAfter)
+        return [.stopProbing, .cutConnections(ending.message), .report(state), .askTerminate(.hard)]
+    }
+
+    private mutating func end(_ state: BackendState) -> [Action] {
+        precondition(state.status == .terminated, "a backend ends terminated")
+        phase = .terminated(state)
+        return [.stopProbing, .cutConnections(state.message ?? "It has ended."), .report(state)]
+    }
+}
