@@ -43,7 +43,7 @@ let package = Package(
             swiftSettings: strict),
         // Its own binary is exec'ed as pid 1 inside every sandbox, where no shared library exists: fully static.
         .executableTarget(
-            name: "plane-warden", dependencies: ["Warden"], swiftSettings: strict,
+            name: "plane-warden", dependencies: ["Warden", "Model"], swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
 
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "Linux"], swiftSettings: strict),
@@ -52,6 +52,8 @@ let package = Package(
         .testTarget(
             name: "DroneTests", dependencies: ["Drone", "Proxy", "WardenProtocol", "HTTP", "Model", "Linux"],
             swiftSettings: strict),
+        .testTarget(
+            name: "PolicyTests", dependencies: ["Policy", "Model", "CSeccomp"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

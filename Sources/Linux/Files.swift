@@ -3,6 +3,9 @@ import Glibc
 
 /// Opening and reading files by path or below a folder. open(2), openat2(2).
 public enum File {
+    /// O_PATH: refers to a place in the tree without opening what is there. open(2); absent from the Glibc module.
+    public static let pathOnly: Int32 = 0o10_000_000
+
     /// How openat2(2) may resolve a path below a folder.
     public enum Resolution: Sendable {
         /// RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: the folder is the root; `..` and links stay in it.

@@ -207,6 +207,41 @@ public enum Socket {
         return Packet(byteCount: bytes, descriptors: Array(descriptors.prefix(Int(count))))
     }
 
+    /// Sends one packet with descriptors, which stay the caller's. sendmsg(2), SCM_RIGHTS.
+    /// - Returns: false when a nonblocking socket has no room now.
+    public static func sendPacket(
+        _ socket: Int32, _ bytes: [UInt8], descriptors: [Int32] = []
+    ) throws(SystemError) -> Bool {
+        let sent = bytes.withUnsafeBytes { part in
+            retrying { plane_send_packet(socket, part.baseAddress, part.count, descriptors, Int32(descriptors.count)) }
+        }
+        if sent == -Int(EAGAIN) { return false }
+        try check("sendmsg", sent)
+        return true
+    }
+
+    /// A received packet with a copy of its bytes.
+    public struct ReceivedPacket {
+        /// What it says; empty, with no descriptors, when the peer has gone.
+        public let bytes: [UInt8]
+        /// Descriptors that came along, now the receiver's, who owns or closes each.
+        public let descriptors: [Int32]
+    }
+
+    /// Receives one packet. recvmsg(2). - Returns: nil when a nonblocking socket has none now.
+    public static func receivePacket(_ socket: Int32, capacity: Int) throws(SystemError) -> ReceivedPacket? {
+        var bytes = [UInt8](repeating: 0, count: capacity)
+        var descriptors = [Int32](repeating: -1, count: packetDescriptorsMax)
+        var count: Int32 = 0
+        let received = bytes.withUnsafeMutableBytes { part in
+            retrying { plane_receive_packet(socket, part.baseAddress, part.count, &descriptors, &count) }
+        }
+        if received == -Int(EAGAIN) { return nil }
+        let length = try check("recvmsg", received)
+        return ReceivedPacket(
+            bytes: Array(bytes.prefix(length)), descriptors: Array(descriptors.prefix(Int(count))))
+    }
+
     /// Bytes that can be read at once. FIONREAD, tcp(7).
     public static func readableBytes(_ socket: Int32) -> Int { max(0, plane_bytes_readable(socket)) }
 }

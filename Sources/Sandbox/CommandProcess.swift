@@ -1,0 +1,95 @@
+import CLinux
+import Glibc
+import Linux
+import Model
+
+/// The process that becomes the command: it gives up everything, in an order that leaves nothing to get back.
+struct CommandProcess {
+    let plan: SandboxPlan
+    let start: Sandbox.Start
+    let report: Int32
+
+    /// Drops, and execs. Each line says what would be possible if it came later.
+    func run() -> Never {
+        do throws(SandboxFailure) {
+            try enterWorkingDirectory()  // after pivot_root: it is a folder of the image or nothing
+            do throws(SystemError) {
+                try takeStreams()  // while descriptors other than 0, 1 and 2 are still known
+                try setResourceLimits()  // before the user changes: raising is impossible afterwards
+                setsid()  // a terminal of its own, never the warden's
+                try Identity.dropBoundingSet(keeping: [])  // before the capabilities go: CAP_SETPCAP is still ours
+                try Identity.lockSecureBits(keepingCapabilities: false)  // needs CAP_SETPCAP too
+                try Identity.become(user: plan.userID, group: plan.groupID)  // setgroups is impossible afterwards
+                try Identity.setCapabilities([])  // the secure bits keep setresuid from doing it for us
+                Signals.resetForExec()  // the warden's mask would outlive the exec
+                try Identity.setNoNewPrivileges()  // the filter below needs it
+                try closeDescriptors()  // a leaked folder is a way out (CVE-2024-21626)
+                try installFilter()  // last: the calls above are not in the list
+            } catch { throw SandboxFailure(.identity, error) }
+            throw exec()
+        } catch {
+            error.send(to: report)
+            CurrentProcess.exitImmediately(127)
+        }
+    }
+
+    private func enterWorkingDirectory() throws(SandboxFailure) {
+        guard chdir(plan.workingDirectory) == 0 else {
+            throw SandboxFailure(.command, call: "chdir to its working directory \(plan.workingDirectory)", code: errno)
+        }
+    }
+
+    /// Streams come as any three numbers; they are lifted out of the way first, so that none overwrites another.
+    private func takeStreams() throws(SystemError) {
+        let sources = [start.streams.input, start.streams.output, start.streams.error]
+        var lifted: [Int32] = []
+        for source in sources {
+            let copy = plane_fcntl(source, F_DUPFD_CLOEXEC, 64)
+            if copy < 0 { throw SystemError(Int32(-copy), "fcntl F_DUPFD_CLOEXEC of a standard stream") }
+            lifted.append(Int32(copy))
+        }
+        for (number, source) in lifted.enumerated() where dup2(source, Int32(number)) < 0 {
+            throw SystemError(errno, "dup2")
+        }
+    }
+
+    private func setResourceLimits() throws(SystemError) {
+        var limits: [(Int32, UInt64)] = [
+            (Int32(RLIMIT_CORE.rawValue), 0),
+            (Int32(RLIMIT_NOFILE.rawValue), plan.openFilesMax),
+            (8, 64 << 10),  // RLIMIT_MEMLOCK, which the Glibc module lacks: pages that cannot be swapped
+            (12, 800 << 10),  // RLIMIT_MSGQUEUE, likewise: POSIX message queues are kernel memory
+        ]
+        if let seconds = plan.cpuTimeSeconds { limits.append((Int32(RLIMIT_CPU.rawValue), seconds)) }
+        for (resource, value) in limits {
+            let set = plane_prlimit(resource, value, value)
+            if set < 0 { throw SystemError(Int32(-set), "prlimit of resource \(resource) to \(value)") }
+        }
+    }
+
+    private func closeDescriptors() throws(SystemError) {
+        let onExec: UInt32 = 1 << 2
+        let closed = plane_close_range(3, .max, onExec)
+        if closed < 0 { throw SystemError(Int32(-closed), "close_range") }
+    }
+
+    private func installFilter() throws(SystemError) {
+        let setModeFilter: UInt32 = 1
+        var bytes = plan.filter
+        let installed = bytes.withUnsafeMutableBytes { raw -> Int in
+            let records = raw.bindMemory(to: sock_filter.self)
+            var program = sock_fprog(len: UInt16(records.count), filter: records.baseAddress)
+            return plane_seccomp(setModeFilter, 0, &program)
+        }
+        if installed < 0 { throw SystemError(Int32(-installed), "seccomp SECCOMP_SET_MODE_FILTER") }
+    }
+
+    private func exec() -> SandboxFailure {
+        var arguments: [UnsafeMutablePointer<CChar>?] = plan.command.map { strdup($0) }
+        var environment: [UnsafeMutablePointer<CChar>?] = start.environment.map { strdup($0) }
+        arguments.append(nil)
+        environment.append(nil)
+        if let path = arguments[0] { execve(path, &arguments, &environment) }
+        return SandboxFailure(.command, call: "execve \(plan.command[0])", code: errno)
+    }
+}

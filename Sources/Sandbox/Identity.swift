@@ -1,0 +1,69 @@
+import CCap
+import CLinux
+import Glibc
+import Linux
+
+/// Users, groups and capabilities of the calling process. credentials(7), capabilities(7).
+enum Identity {
+    /// Takes a user and a group, and leaves every supplementary group. setresuid(2).
+    static func become(user: UInt32, group: UInt32) throws(SystemError) {
+        try succeed("setgroups", plane_setgroups(0, nil))
+        try succeed("setresgid", plane_setresgid(group))
+        try succeed("setresuid", plane_setresuid(user))
+    }
+
+    /// A session keyring of its own, so that no key of the warden's session can be read. keyctl(2).
+    static func joinNewSessionKeyring() throws(SystemError) {
+        let joined = plane_keyctl_join_session()
+        // Kernels without keyrings have nothing that could be read.
+        if joined == -Int(ENOSYS) { return }
+        try succeed("keyctl KEYCTL_JOIN_SESSION_KEYRING", joined)
+    }
+
+    /// Empties the bounding set but for what is kept: nothing that is exec'ed later can get a capability back.
+    static func dropBoundingSet(keeping kept: [Int32]) throws(SystemError) {
+        for capability in 0..<Int32(cap_max_bits()) where !kept.contains(capability) {
+            guard cap_drop_bound(cap_value_t(capability)) == 0 else {
+                throw SystemError(errno, "prctl PR_CAPBSET_DROP")
+            }
+        }
+    }
+
+    /// Uid 0 gets nothing from being 0, and none of these switches can be turned back. capabilities(7), securebits.
+    static func lockSecureBits(keepingCapabilities: Bool) throws(SystemError) {
+        let setSecureBits: Int32 = 28
+        let noRoot: UInt = 1 << 0 | 1 << 1
+        let noSetUserFixup: UInt = 1 << 2 | 1 << 3
+        let keepCapabilitiesLocked: UInt = 1 << 5
+        let noAmbientRaise: UInt = 1 << 6 | 1 << 7
+        let bits = noRoot | noSetUserFixup | keepCapabilitiesLocked | (keepingCapabilities ? 0 : noAmbientRaise)
+        try succeed("prctl PR_SET_SECUREBITS", plane_prctl(setSecureBits, bits, 0, 0, 0))
+    }
+
+    /// Leaves exactly these capabilities, in every set that an exec looks at. cap_set_proc(3).
+    static func setCapabilities(_ kept: [Int32]) throws(SystemError) {
+        guard let state = cap_init() else { throw SystemError(errno, "cap_init") }
+        defer { cap_free(UnsafeMutableRawPointer(state)) }
+        var values = kept.map { cap_value_t($0) }
+        for flag in [CAP_PERMITTED, CAP_INHERITABLE, CAP_EFFECTIVE] where !kept.isEmpty {
+            guard cap_set_flag(state, flag, Int32(values.count), &values, CAP_SET) == 0 else {
+                throw SystemError(errno, "cap_set_flag")
+            }
+        }
+        guard cap_set_proc(state) == 0 else { throw SystemError(errno, "capset") }
+        guard cap_reset_ambient() == 0 else { throw SystemError(errno, "prctl PR_CAP_AMBIENT_CLEAR_ALL") }
+        for value in values where cap_set_ambient(value, CAP_SET) != 0 {
+            throw SystemError(errno, "prctl PR_CAP_AMBIENT_RAISE")
+        }
+    }
+
+    /// No exec gives more than the caller has; a filter may be installed without privilege. prctl(2).
+    static func setNoNewPrivileges() throws(SystemError) {
+        let setNoNewPrivs: Int32 = 38
+        try succeed("prctl PR_SET_NO_NEW_PRIVS", plane_prctl(setNoNewPrivs, 1, 0, 0, 0))
+    }
+
+    private static func succeed(_ call: String, _ result: Int) throws(SystemError) {
+        if result < 0 { throw SystemError(Int32(-result), call) }
+    }
+}

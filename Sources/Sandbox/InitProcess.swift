@@ -1,0 +1,117 @@
+import CLinux
+import Glibc
+import Linux
+
+/// pid 1 of a sandbox: passes signals on to the command, reaps whatever ends, and reports how the command ended.
+///
+/// It is exec'ed anew from a sealed copy of the warden's executable, so that none of the warden's memory stays in the
+/// sandbox. It runs under a user id of its own, which the command can neither signal nor trace, with CAP_KILL over the
+/// sandbox's namespace and no other capability. It ends when the warden does.
+public enum InitProcess {
+    /// The name it is exec'ed under, by which the executable knows what to be.
+    public static let name = "plane-init"
+
+    /// Turns the sandbox's first process into its init.
+    static func become(program: Int32, socket: Int32, command: Int32) throws(SandboxFailure) -> Never {
+        do throws(SystemError) {
+            let capKill: Int32 = 5
+            let null = try File.open("/dev/null", O_RDWR)
+            for number: Int32 in 0..<3 where dup2(null.raw, number) < 0 { throw SystemError(errno, "dup2") }
+            try keepDescriptors(program: program, socket: socket)
+            try Identity.dropBoundingSet(keeping: [capKill])
+            try Identity.lockSecureBits(keepingCapabilities: true)
+            try Identity.become(user: UserRange.initUserInside, group: UserRange.initUserInside)
+            try Identity.setCapabilities([capKill])
+            try Identity.setNoNewPrivileges()
+            // After the last change of credentials, each of which clears it.
+            try CurrentProcess.setParentDeathSignal(SIGKILL)
+        } catch { throw SandboxFailure(.initProcess, error) }
+        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup(name), strdup(String(command)), nil]
+        var environment: [UnsafeMutablePointer<CChar>?] = [strdup("SWIFT_BACKTRACE=enable=no"), nil]
+        let emptyPath: Int32 = 0x1000
+        let failed = plane_execveat(programNumber, "", &arguments, &environment, emptyPath)
+        throw SandboxFailure(.initProcess, call: "execveat of the init", code: Int32(-failed))
+    }
+
+    private static let socketNumber: Int32 = 3
+    private static let programNumber: Int32 = 4
+
+    /// Leaves 0–2, the socket as 3 and, until the exec, the program as 4.
+    private static func keepDescriptors(program: Int32, socket: Int32) throws(SystemError) {
+        let high = (plane_fcntl(socket, F_DUPFD_CLOEXEC, 64), plane_fcntl(program, F_DUPFD_CLOEXEC, 64))
+        guard high.0 >= 0, high.1 >= 0 else { throw SystemError(EMFILE, "fcntl F_DUPFD_CLOEXEC") }
+        guard dup2(Int32(high.0), socketNumber) >= 0, dup2(Int32(high.1), programNumber) >= 0 else {
+            throw SystemError(errno, "dup2")
+        }
+        let closed = plane_close_range(UInt32(programNumber) + 1, .max, 0)
+        if closed < 0 { throw SystemError(Int32(-closed), "close_range") }
+        let closeOnExec = plane_fcntl(programNumber, F_SETFD, Int(FD_CLOEXEC))
+        if closeOnExec < 0 { throw SystemError(Int32(-closeOnExec), "fcntl F_SETFD") }
+    }
+
+    /// Signals that are passed on: what a person or a supervisor sends to a program.
+    private static let forwarded = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH]
+
+    /// The init's whole life, after its exec. - Parameter command: the command's pid inside.
+    public static func run(command: Int32) -> Never {
+        do throws(SystemError) {
+            let signals = try SignalDescriptor(forwarded + [SIGCHLD])
+            while true {
+                var watched = [
+                    pollfd(fd: signals.raw, events: Int16(POLLIN), revents: 0),
+                    // Without a warden nobody would ever end this sandbox.
+                    pollfd(fd: socketNumber, events: Int16(POLLIN), revents: 0),
+                ]
+                if poll(&watched, 2, -1) < 0, errno != EINTR { throw SystemError(errno, "poll") }
+                if watched[1].revents != 0 { CurrentProcess.exitImmediately(125) }
+                while let signal = signals.next() {
+                    if signal == SIGCHLD { continue }
+                    kill(command, signal)
+                }
+                // Several children may have ended behind one SIGCHLD, and one before the signals were blocked.
+                reapAll(command: command)
+            }
+        } catch {
+            CurrentProcess.exitImmediately(125)
+        }
+    }
+
+    private static func reapAll(command: Int32) {
+        while true {
+            var status: Int32 = 0
+            let pid = waitpid(-1, &status, WNOHANG)
+            if pid <= 0 { return }
+            if pid != command { continue }
+            let report = InitReport.bytes(of: decoded(status))
+            _ = try? Socket.sendPacket(socketNumber, report)
+            // Everything the command left behind ends with pid 1.
+            CurrentProcess.exitImmediately(0)
+        }
+    }
+
+    /// wait(2)'s macros, which Swift does not import.
+    private static func decoded(_ status: Int32) -> ExitStatus {
+        let signal = status & 0x7f
+        return signal == 0 ? .exited(code: status >> 8 & 0xff) : .signaled(signal: signal)
+    }
+}
+
+/// The one packet that an init sends: how the command ended.
+enum InitReport {
+    static let byteCount = 2
+
+    static func bytes(of status: ExitStatus) -> [UInt8] {
+        switch status {
+        case .exited(let code): [0, UInt8(truncatingIfNeeded: code)]
+        case .signaled(let signal): [1, UInt8(truncatingIfNeeded: signal)]
+        }
+    }
+
+    static func status(of bytes: [UInt8]) -> ExitStatus? {
+        switch bytes[0] {
+        case 0: .exited(code: Int32(bytes[1]))
+        case 1: .signaled(signal: Int32(bytes[1]))
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import CLinux
+import Glibc
+public import Linux
+import Model
+import Sandbox
+import WardenProtocol
+
+/// The root process: one thread, one epoll loop. It starts sandboxes for the drone, ends each at its deadline by itself,
+/// and hands out sockets born in their network namespaces.
+public final class WardenServer {
+    let configuration: WardenConfiguration
+    let epoll: Epoll
+    let listener: Descriptor
+    let signals: SignalDescriptor
+    let timer: TimerDescriptor
+    let home: Descriptor
+    let lock: Descriptor
+    var host: SandboxHost
+    var library: PlanLibrary
+    var records: [BackendID: SandboxRecord] = [:]
+    var byProcess: [Int32: BackendID] = [:]
+    var drone: DroneConnection?
+    var isEnding = false
+
+    /// Takes the state folder, prepares what sandboxes share, and listens.
+    /// - Throws: a sentence: why it cannot start.
+    public init(_ configuration: WardenConfiguration) throws(WardenRefusal) {
+        self.configuration = configuration
+        guard geteuid() == 0 else {
+            throw WardenRefusal("must run as root: it makes namespaces, mounts and cgroups. Start it with sudo.")
+        }
+        do throws(SystemError) {
+            if configuration.lifetime == .ofParent { try CurrentProcess.setParentDeathSignal(SIGTERM) }
+            try File.makeDirectories(configuration.runPath, mode: 0o755)
+            guard let lock = try File.lock(configuration.runPath + "/warden.lock") else {
+                throw SystemError(EBUSY, "another plane-warden serves \(configuration.statePath)")
+            }
+            self.lock = lock
+            signals = try SignalDescriptor([SIGTERM, SIGINT, SIGHUP])
+            Signals.ignoreBrokenPipe()
+            home = try File.open("/proc/self/ns/net", O_RDONLY)
+        } catch { throw WardenRefusal("cannot start: \(error)") }
+        let cgroup = try Self.openCgroup(configuration, name: configuration.cgroupName)
+        do throws(SandboxFailure) {
+            host = try SandboxHost.prepare(
+                scratch: configuration.runPath + "/scratch", cgroup: cgroup, lockFolder: "/run/lock/plane")
+        } catch { throw WardenRefusal("cannot start: \(error)") }
+        library = PlanLibrary(configuration)
+        library.reloadIfChanged()
+        do throws(SystemError) {
+            timer = try TimerDescriptor()
+            epoll = try Epoll()
+            listener = try Socket.packetListener(path: configuration.socketPath, owner: configuration.droneUser)
+            for fd in [listener.raw, signals.raw, timer.raw] {
+                try epoll.add(fd, .readable, token: UInt64(UInt32(bitPattern: fd)))
+            }
+        } catch { throw WardenRefusal("cannot start: \(error)") }
+    }
+
+    /// The folder for the sandboxes' cgroups, or the refusal that names the controllers that are missing.
+    static func openCgroup(
+        _ configuration: WardenConfiguration, name: String
+    ) throws(WardenRefusal) -> HostCgroup {
+        let cgroup: HostCgroup
+        do throws(SystemError) {
+            cgroup = try HostCgroup(name: name)
+            try cgroup.removeLeftovers()
+        } catch { throw WardenRefusal("cannot start: \(error)") }
+        if cgroup.missing.isEmpty { return cgroup }
+        guard configuration.controllers == .optional else {
+            cgroup.remove()
+            throw WardenRefusal.missing(cgroup.missing)
+        }
+        let names = cgroup.missing.joined(separator: ", ")
+        WardenLog.write("WARNING: limits of \(names) are NOT ENFORCED: cgroup v2 offers no such controller here")
+        return cgroup
+    }
+
+    /// Serves until SIGTERM or SIGINT; then ends every sandbox and returns.
+    public func run() throws(SystemError) {
+        WardenLog.write("serves \(configuration.socketPath), images: \(imageNames)")
+        let events = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: 64)
+        defer { events.deallocate() }
+        while !(isEnding && records.values.allSatisfy { $0.exit != nil }) {
+            try armTimer()
+            let count = try epoll.wait(into: events, timeoutMilliseconds: -1)
+            for index in 0..<count { try handle(Int32(bitPattern: UInt32(events[index].token))) }
+            try removeRemains()
+        }
+        unlink(configuration.socketPath)
+        host.cgroup.remove()
+        WardenLog.write("ended; no sandbox is left")
+    }
+
+    var imageNames: String {
+        library.images.isEmpty ? "none" : library.images.keys.map(\.text).sorted().joined(separator: ", ")
+    }
+
+    private func handle(_ fd: Int32) throws(SystemError) {
+        if fd == listener.raw {
+            try acceptDrone()
+        } else if fd == signals.raw {
+            while let signal = signals.next() { try received(signal) }
+        } else if fd == timer.raw {
+            timer.drain()
+            try enforceDeadlines()
+        } else if let backend = byProcess[fd] {
+            try processEnded(backend)
+        } else if let drone, drone.raw == fd {
+            try serve(drone)
+        }
+    }
+}
