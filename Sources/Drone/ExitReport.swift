@@ -34,7 +34,7 @@ struct ExitReport {
             return BackendState(
                 .terminated, reason: reason(exit), kind: kind(exit), exit: end, message: message)
         case .ready:
-            let output = end.isFailure && exit.cause == .ended ? quoted(lastOutput) : ""
+            let output = exit.cause == .ended && end?.isFailure ?? true ? quoted(lastOutput) : ""
             return BackendState(
                 .terminated, reason: reason(exit), kind: kind(exit), exit: end,
                 message: sentence(exit, before: "") + output)
@@ -45,11 +45,12 @@ struct ExitReport {
         }
     }
 
-    private func backendExit(_ exit: SandboxExit) -> BackendExit {
+    /// Nil when nobody knows how the command ended: it was killed together with its init.
+    private func backendExit(_ exit: SandboxExit) -> BackendExit? {
         switch exit.status {
         case .exited(let code): BackendExit(code: code, signal: nil, outOfMemory: exit.outOfMemory)
         case .signaled(let signal): BackendExit(code: nil, signal: signal, outOfMemory: exit.outOfMemory)
-        case nil: BackendExit(code: nil, signal: nil, outOfMemory: exit.outOfMemory)
+        case nil: exit.outOfMemory ? BackendExit(code: nil, signal: nil, outOfMemory: true) : nil
         }
     }
 
