@@ -15,7 +15,7 @@ public struct HTTPURL: Equatable, Sendable, CustomStringConvertible {
     /// The decoded query.
     public private(set) var query: Query
     /// The user name in front of `@`: clients send it as bearer token.
-    public let user: String?
+    public private(set) var user: String?
 
     /// Parses a URL. `http` and `ws` are taken alike, so one configured address serves for calls and sockets.
     public init(_ text: String) throws(Malformed) {
@@ -65,6 +65,13 @@ public struct HTTPURL: Equatable, Sendable, CustomStringConvertible {
         var copy = self
         copy.path = path
         copy.query = query
+        return copy
+    }
+
+    /// The same resource without authentication, for public ones.
+    public var withoutUser: HTTPURL {
+        var copy = self
+        copy.user = nil
         return copy
     }
 
