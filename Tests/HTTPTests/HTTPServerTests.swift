@@ -38,15 +38,18 @@ struct HTTPServerTests {
 
     @Test("Pipelined requests, cut anywhere, are answered in order on one connection")
     func pipelining() throws {
+        var loop: EventLoop?
         let site = try LoopSite { request, responder in
             // The first answer comes last; order must still hold.
             if request.path == "/1" {
-                responder.respondLater()
+                loop?.schedule(after: .milliseconds(30)) {
+                    responder.respond(Response(status: 200, body: Array("later".utf8)))
+                }
             } else {
                 Self.echo(request, responder)
             }
         }
-        LaterAnswers.loop = site.loop
+        loop = site.loop
         let peer = try site.peer()
         let requests = """
             GET /1 HTTP/1.1\r\nHost: h\r\n\r\n\
@@ -262,19 +265,6 @@ struct HTTPServerTests {
         } catch {
             #expect("\(error)".contains("\(site.server.address)"))
             #expect("\(error)".contains("another program"))
-        }
-    }
-}
-
-/// Answers a request after a moment.
-enum LaterAnswers {
-    nonisolated(unsafe) static var loop: EventLoop?
-}
-
-extension Responder {
-    func respondLater() {
-        LaterAnswers.loop?.schedule(after: .milliseconds(30)) {
-            self.respond(Response(status: 200, body: Array("later".utf8)))
         }
     }
 }
