@@ -54,6 +54,11 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "PolicyTests", dependencies: ["Policy", "Model", "CSeccomp"], swiftSettings: strict),
+        .testTarget(
+            name: "SandboxTests", dependencies: ["Policy", "Sandbox", "Model", "Linux"],
+            swiftSettings: strict),
+        .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "Model", "CSQLite"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -5,3 +5,11 @@
 static inline int plane_sqlite_bind_text(sqlite3_stmt *s, int i, const char *t, int n) {
     return sqlite3_bind_text(s, i, t, n, SQLITE_TRANSIENT);
 }
+
+// sqlite3_db_config is variadic. A stray double-quoted name in SQL is then an error instead of a string.
+static inline int plane_sqlite_refuse_quoted_strings(sqlite3 *d) {
+    int off = 0;
+    int result = sqlite3_db_config(d, SQLITE_DBCONFIG_DQS_DML, 0, &off);
+    if (result == SQLITE_OK) result = sqlite3_db_config(d, SQLITE_DBCONFIG_DQS_DDL, 0, &off);
+    return result;
+}

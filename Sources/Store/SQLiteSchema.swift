@@ -1,0 +1,119 @@
+/// The tables and how a database of an older Plane becomes one of this.
+enum SQLiteSchema {
+    /// The step that makes version n is at n - 1. A step that was released is never changed; a new one is added.
+    private static let steps: [StaticString] = [first]
+
+    /// The version this program writes.
+    static var version: Int64 { Int64(steps.count) }
+
+    /// Takes the missing steps within one immediate transaction, so that two programs that start together take each
+    /// once. Refuses a database of a newer program: it may mean something by its tables that we would break.
+    static func migrate(_ connection: SQLiteConnection) throws(StoreError) {
+        try connection.run("BEGIN IMMEDIATE")
+        do throws(StoreError) {
+            let found = try connection.integer("PRAGMA user_version") ?? 0
+            if found > version {
+                throw StoreError(
+                    .newerSchema,
+                    message: "the database has schema version \(found) and this program knows up to \(version). "
+                        + "Start the newer Plane that wrote it, or give another --db")
+            }
+            for step in steps[Int(found)...] { try connection.script(step) }
+            if found < version { try setVersion(connection) }
+            try connection.run("COMMIT")
+        } catch {
+            if connection.isInTransaction { try? connection.run("ROLLBACK") }
+            throw error
+        }
+    }
+
+    /// A pragma takes no parameter. The number must be that of `steps`.
+    private static func setVersion(_ connection: SQLiteConnection) throws(StoreError) {
+        precondition(version == 1, "write the new version here too")
+        try connection.run("PRAGMA user_version = 1")
+    }
+
+    /// Statuses are kept by their order, so that "further" in SQL is the model's "further"; 70 is terminated.
+    private static let first: StaticString = """
+        CREATE TABLE sequence (
+            name TEXT PRIMARY KEY NOT NULL,
+            value INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO sequence (name, value) VALUES ('fencing', 0);
+
+        CREATE TABLE drone (
+            name TEXT PRIMARY KEY NOT NULL,
+            cluster TEXT NOT NULL,
+            pool TEXT NOT NULL,
+            version TEXT NOT NULL,
+            session TEXT NOT NULL,
+            images TEXT NOT NULL,
+            willingness INTEGER NOT NULL DEFAULT 0 CHECK (willingness IN (0, 1)),
+            backend_count INTEGER NOT NULL DEFAULT 0 CHECK (backend_count >= 0),
+            hello_ms INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE backend (
+            id TEXT PRIMARY KEY NOT NULL,
+            key_namespace TEXT NOT NULL,
+            key_name TEXT NOT NULL,
+            key_tag TEXT NOT NULL,
+            cluster TEXT NOT NULL,
+            pool TEXT NOT NULL,
+            drone TEXT NOT NULL REFERENCES drone (name),
+            image TEXT NOT NULL,
+            environment TEXT NOT NULL,
+            limits TEXT NOT NULL,
+            static_token TEXT UNIQUE,
+            subdomain TEXT,
+            lifetime_limit_seconds INTEGER,
+            max_idle_seconds INTEGER,
+            fencing_token INTEGER NOT NULL UNIQUE,
+            desired_kind TEXT,
+            desired_reason TEXT,
+            created_ms INTEGER NOT NULL,
+            changed_ms INTEGER NOT NULL,
+            status INTEGER NOT NULL,
+            reason TEXT,
+            kind TEXT,
+            exit_code INTEGER,
+            exit_signal INTEGER,
+            out_of_memory INTEGER,
+            message TEXT
+        ) STRICT;
+        CREATE INDEX backend_live ON backend (drone, id) WHERE status < 70;
+        CREATE INDEX backend_ended ON backend (changed_ms) WHERE status = 70;
+
+        CREATE TABLE held_key (
+            namespace TEXT NOT NULL,
+            name TEXT NOT NULL,
+            backend TEXT NOT NULL UNIQUE REFERENCES backend (id),
+            PRIMARY KEY (namespace, name)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE token (
+            token TEXT PRIMARY KEY NOT NULL,
+            backend TEXT NOT NULL REFERENCES backend (id) ON DELETE CASCADE,
+            user TEXT,
+            auth TEXT NOT NULL,
+            secret TEXT NOT NULL,
+            expires_ms INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX token_of_backend ON token (backend);
+        CREATE INDEX token_by_expiry ON token (expires_ms);
+
+        CREATE TABLE history (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            backend TEXT NOT NULL REFERENCES backend (id) ON DELETE CASCADE,
+            time_ms INTEGER NOT NULL,
+            status INTEGER NOT NULL,
+            reason TEXT,
+            kind TEXT,
+            exit_code INTEGER,
+            exit_signal INTEGER,
+            out_of_memory INTEGER,
+            message TEXT
+        ) STRICT;
+        CREATE INDEX history_of_backend ON history (backend, number);
+        """
+}

@@ -1,0 +1,200 @@
+import Glibc
+import Model
+import Store
+import Synchronization
+import Testing
+
+/// Group commit: many callers, one fsync, and no promise before it.
+@Suite struct StoreThreadTests {
+    private let folder = TemporaryFolder()
+
+    private func start(clock: @escaping @Sendable () -> Int64 = { 0 }) throws -> StoreThread {
+        let path = folder.file("plane.db")
+        let thread = try StoreThread(
+            open: { () throws(StoreError) in try SQLiteStore(path: path, clock: clock) },
+            deliver: { for completion in $0 { completion() } })
+        return thread
+    }
+
+    /// Runs one job and waits for its completion.
+    private func run<Value: Sendable>(
+        _ thread: StoreThread, _ job: @escaping @Sendable (any StoreTransaction) throws(StoreError) -> Value
+    ) async throws -> Value {
+        try await withCheckedContinuation { continuation in
+            thread.perform(job) { continuation.resume(returning: $0) }
+        }.get()
+    }
+
+    private func addDrone(_ thread: StoreThread) async throws {
+        let row = DroneRow(
+            name: droneName("dr-1"), cluster: try ClusterName("localhost:9090"), pool: "", version: "1",
+            session: "first", images: [])
+        try await run(thread) { tx throws(StoreError) in try tx.hello(row) }
+    }
+
+    @Test("Jobs that wait together share one commit, and a failing one harms no other")
+    func jobsShareACommit() async throws {
+        let thread = try start()
+        defer { thread.stop() }
+        try await addDrone(thread)
+        let before = thread.counts
+        let gate = Gate()
+        // While this job holds the thread, a hundred others line up behind it.
+        async let held: Void = run(thread) { _ throws(StoreError) in gate.wait() }
+        let outcomes = await withTaskGroup(of: Bool.self) { group in
+            for number in 0..<100 {
+                group.addTask {
+                    // Every tenth collides with the key of the one before.
+                    let key = number % 10 == 9 ? "k\(number - 1)" : "k\(number)"
+                    return await withCheckedContinuation { continuation in
+                        thread.perform(
+                            { (tx: any StoreTransaction) throws(StoreError) -> Void in
+                                // A collision, whichever of the two comes first.
+                                if try tx.holder(namespace: "", name: key) != nil {
+                                    throw StoreError(.conflict, message: "held")
+                                }
+                                _ = try tx.insert(spec("b\(number)", key: key))
+                            }, then: { continuation.resume(returning: (try? $0.get()) != nil) })
+                    }
+                }
+            }
+            while thread.waitingCount < 100 { await Task.yield() }
+            gate.open()
+            return await group.reduce(into: [Bool]()) { $0.append($1) }
+        }
+        try await held
+        #expect(outcomes.count { $0 } == 90)
+        let after = thread.counts
+        #expect(after.jobs - before.jobs == 101)
+        #expect(after.commits - before.commits == 2)
+        let rows = try await run(thread) { tx throws(StoreError) in try tx.backends(.all, after: nil, limit: 200) }
+        #expect(rows.count == 90)
+        #expect(Set(rows.map(\.fencingToken)).count == 90)
+    }
+
+    @Test("Nobody hears of a job before its commit")
+    func completionFollowsCommit() async throws {
+        let path = folder.file("plane.db")
+        let log = Mutex<[String]>([])
+        let note: @Sendable (String) -> Void = { line in log.withLock { $0.append(line) } }
+        let thread = try StoreThread(
+            open: { () throws(StoreError) in
+                LoggingStore(try SQLiteStore(path: path, clock: { 0 }), note: note, commits: .pass)
+            },
+            deliver: { for completion in $0 { completion() } })
+        let result: Result<Void, StoreError> = await withCheckedContinuation { continuation in
+            thread.perform(
+                { _ throws(StoreError) in note("job") },
+                then: { result in
+                    note("told")
+                    continuation.resume(returning: result)
+                })
+        }
+        try result.get()
+        thread.stop()
+        #expect(log.withLock { $0 } == ["begin", "job", "commit", "told"])
+    }
+
+    @Test("When the commit fails, every job of the batch is told so and none of them has happened")
+    func failedCommitFailsAll() async throws {
+        let path = folder.file("plane.db")
+        let thread = try StoreThread(
+            open: { () throws(StoreError) in
+                LoggingStore(try SQLiteStore(path: path, clock: { 0 }), note: { _ in }, commits: .failSecond)
+            },
+            deliver: { for completion in $0 { completion() } })
+        defer { thread.stop() }
+        try await addDrone(thread)
+        let result: Result<BackendRow, StoreError> = await withCheckedContinuation { continuation in
+            thread.perform(
+                { tx throws(StoreError) in try tx.insert(spec("b1", key: "k")) },
+                then: { continuation.resume(returning: $0) })
+        }
+        #expect(throws: StoreError.self) { try result.get() }
+        let rows = try await run(thread) { tx throws(StoreError) in try tx.backends(.all, after: nil, limit: 10) }
+        #expect(rows.isEmpty)
+    }
+
+    @Test("A store that cannot be opened says why to the one who starts it")
+    func openingFails() {
+        #expect(throws: StoreError.self) {
+            _ = try StoreThread(
+                open: { () throws(StoreError) in try SQLiteStore(path: "/nonexistent/plane.db", clock: { 0 }) },
+                deliver: { _ in })
+        }
+    }
+
+    @Test("Stopping finishes what waits and refuses what comes later")
+    func stopFinishes() async throws {
+        let thread = try start()
+        try await addDrone(thread)
+        let done = Atomic<Int>(0)
+        for number in 0..<50 {
+            thread.perform(
+                { tx throws(StoreError) in try tx.insert(spec("b\(number)", key: "k\(number)")) },
+                then: { if (try? $0.get()) != nil { done.add(1, ordering: .relaxed) } })
+        }
+        thread.stop()
+        #expect(done.load(ordering: .relaxed) == 50)
+        let late: Result<Void, StoreError> = await withCheckedContinuation { continuation in
+            thread.perform({ _ throws(StoreError) in }, then: { continuation.resume(returning: $0) })
+        }
+        #expect(throws: StoreError(.stopped, message: "the store is closed")) { try late.get() }
+    }
+}
+
+/// Holds a thread until it is opened.
+final class Gate: @unchecked Sendable {
+    private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+    init() { sem_init(semaphore, 0, 0) }
+    deinit {
+        sem_destroy(semaphore)
+        semaphore.deallocate()
+    }
+    func wait() { while sem_wait(semaphore) != 0 {} }
+    func open() { sem_post(semaphore) }
+}
+
+/// The real store, with its transactions noted, and a commit that fails when told to.
+final class LoggingStore: Store {
+    enum Commits {
+        case pass
+        case failSecond
+    }
+
+    private let store: SQLiteStore
+    private let note: @Sendable (String) -> Void
+    private let commits: Commits
+    private var count = 0
+
+    init(_ store: SQLiteStore, note: @escaping @Sendable (String) -> Void, commits: Commits) {
+        self.store = store
+        self.note = note
+        self.commits = commits
+    }
+
+    func begin() throws(StoreError) {
+        note("begin")
+        try store.begin()
+    }
+
+    func commit() throws(StoreError) {
+        note("commit")
+        count += 1
+        if commits == .failSecond && count == 2 {
+            store.rollBack()
+            throw StoreError(.full, message: "database or disk is full")
+        }
+        try store.commit()
+    }
+
+    func rollBack() { store.rollBack() }
+
+    var isInTransaction: Bool { store.isInTransaction }
+
+    func isolated<Value>(
+        _ job: (any StoreTransaction) throws(StoreError) -> Value
+    ) throws(StoreError) -> Value {
+        try store.isolated(job)
+    }
+}
