@@ -17,7 +17,7 @@ public struct PolicyError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 
     init(subject: String, _ invalid: InvalidValue) {
-        self.init(subject: subject, place: invalid.field, problem: invalid.problem)
+        self.init(subject: subject, place: invalid.field.isEmpty ? "\"\"" : invalid.field, problem: invalid.problem)
     }
 
     public var description: String { ([subject] + (place.map { [$0] } ?? []) + [problem]).joined(separator: ": ") }

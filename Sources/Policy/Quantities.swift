@@ -11,9 +11,10 @@ struct ByteSize: Hashable {
 
     init(bytes: UInt64) { self.bytes = bytes }
 
+    /// The largest first.
     private static let units: [(name: String, bytes: UInt64)] = [
-        ("TiB", tebibyte), ("GiB", gibibyte), ("MiB", mebibyte), ("KiB", kibibyte),
-        ("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000), ("B", 1),
+        ("TiB", tebibyte), ("TB", 1_000_000_000_000), ("GiB", gibibyte), ("GB", 1_000_000_000), ("MiB", mebibyte),
+        ("MB", 1_000_000), ("KiB", kibibyte), ("KB", 1000), ("B", 1),
     ]
 
     /// Nil for anything but digits and a unit without a space; only nothing needs no unit.

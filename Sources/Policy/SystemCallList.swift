@@ -62,7 +62,7 @@ enum SystemCallList {
         // Mounts and namespaces: how containers were left.
         """
         chroot fsconfig fsmount fsopen fspick mount mount_setattr move_mount name_to_handle_at open_by_handle_at \
-        open_tree open_tree_attr pivot_root setns umount umount2 unshare
+        open_tree open_tree_attr pivot_root setns umount2 unshare
         """,
         // Other processes' memory, descriptors and registers.
         "kcmp pidfd_getfd process_madvise process_mrelease process_vm_readv process_vm_writev ptrace",
