@@ -80,7 +80,8 @@ struct SandboxChild {
 
     private func startLoopback() throws(SandboxFailure) {
         try step(.network) { () throws(SystemError) in
-            let up = plane_interface_up(try Socket.tcp().raw, "lo")
+            let socket = try Socket.tcp()
+            let up = plane_interface_up(socket.raw, "lo")
             if up < 0 { throw SystemError(Int32(-up), "ioctl SIOCSIFFLAGS lo") }
         }
     }
