@@ -29,7 +29,7 @@ let package = Package(
         .target(name: "Sandbox", dependencies: ["Linux", "Model", "CCap"], swiftSettings: strict),
         .target(
             name: "Warden", dependencies: ["Sandbox", "WardenProtocol", "Linux", "Model"], swiftSettings: strict),
-        .target(name: "Proxy", dependencies: ["HTTP", "Linux"], swiftSettings: strict),
+        .target(name: "Proxy", dependencies: ["HTTP", "Linux", "CLinux"], swiftSettings: strict),
         .target(
             name: "Drone", dependencies: ["Proxy", "WardenProtocol", "HTTP", "Model", "Linux"],
             swiftSettings: strict),
@@ -52,6 +52,7 @@ let package = Package(
         .testTarget(
             name: "DroneTests", dependencies: ["Drone", "Proxy", "WardenProtocol", "HTTP", "Model", "Linux"],
             swiftSettings: strict),
+        .testTarget(name: "ProxyTests", dependencies: ["Proxy", "HTTP", "Linux", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "PolicyTests", dependencies: ["Policy", "Model", "CSeccomp"], exclude: ["Programs"],
             swiftSettings: strict),
