@@ -151,9 +151,10 @@ func parseDocument<Document>(
     }
     let value: JSONValue
     do {
-        value = try JSONText.parse(text)
+        value = try JSONValue(parsing: text)
     } catch {
-        throw PolicyError(subject: subject, place: error.place, problem: error.problem)
+        throw PolicyError(
+            subject: subject, place: "line \(error.line), column \(error.column)", problem: error.problem)
     }
     do throws(InvalidValue) {
         var reader = try JSONReader(value)
