@@ -1,1 +1,32 @@
-@main struct Plane { static func main() { print("plane") } }
+import Glibc
+
+/// The command line: `plane SUBCOMMAND …`. Exit status 0 is success, 1 a failure with a sentence on standard error, 2 a
+/// command line that was not understood.
+@main
+struct Plane {
+    /// In the order in which `plane --help` shows them.
+    static var commands: [CommandEntry] {
+        [
+            .command(RunCommand.self),
+            .group(
+                "image", "build, list and remove images",
+                [ImageBuildCommand.self, ImageListCommand.self, ImageRemoveCommand.self]),
+            .group(
+                "policy", "check, explain and compile policies",
+                [PolicyCheckCommand.self, PolicyExplainCommand.self, PolicyCompileCommand.self]),
+        ]
+    }
+
+    static func main() {
+        let words = Array(CommandLine.arguments.dropFirst())
+        do {
+            exit(try CommandChoice(words, in: commands).run())
+        } catch let error as UsageError {
+            StandardError.write("plane: \(error.sentence)\n\(error.hint)\n")
+            exit(2)
+        } catch {
+            StandardError.write("plane: \(error)\n")
+            exit(1)
+        }
+    }
+}
