@@ -21,11 +21,11 @@ class Closed(Exception):
 class Client:
     """One connection."""
 
-    def __init__(self, port, path="/ws"):
+    def __init__(self, port, path="/ws", host="localhost"):
         self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
         self.reader = self.socket.makefile("rb")
