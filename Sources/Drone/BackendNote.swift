@@ -12,18 +12,18 @@ struct BackendNote: Codable, Equatable, Sendable {
     var startupDeadline: UInt64
     /// Seconds between SIGTERM and SIGKILL.
     var graceSeconds: UInt32
-    /// The backend's own token, if it has one.
-    var staticToken: String?
     /// Seconds without use until it is swept; nil never.
     var maxIdleSeconds: Int64?
     /// When it is swept however busy, nanoseconds of this machine's boot clock; nil never.
     var lifetimeEnd: UInt64?
 
     /// Its bytes in a spawn request: JSON, far below the 4 KiB that the warden takes.
-    func encoded() throws -> [UInt8] {
+    func encoded() -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .withoutEscapingSlashes
-        return Array(try encoder.encode(self))
+        do { return Array(try encoder.encode(self)) } catch {
+            preconditionFailure("a note of our own cannot be encoded: \(error)")
+        }
     }
 
     /// Reads what `encoded` wrote; nil for a note of another version of the program.
@@ -33,14 +33,13 @@ struct BackendNote: Codable, Equatable, Sendable {
     }
 
     init(
-        keyName: String, port: UInt16, startupDeadline: BootInstant, graceSeconds: UInt32, staticToken: String?,
+        keyName: String, port: UInt16, startupDeadline: BootInstant, graceSeconds: UInt32,
         maxIdleSeconds: Int64?, lifetimeEnd: BootInstant?
     ) {
         self.keyName = keyName
         self.port = port
         self.startupDeadline = startupDeadline.nanoseconds
         self.graceSeconds = graceSeconds
-        self.staticToken = staticToken
         self.maxIdleSeconds = maxIdleSeconds
         self.lifetimeEnd = lifetimeEnd?.nanoseconds
     }

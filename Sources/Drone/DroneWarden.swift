@@ -1,0 +1,134 @@
+import HTTP
+import Linux
+import Model
+import Proxy
+import WardenProtocol
+
+/// What the warden says.
+extension Drone {
+    func take(_ event: WardenClient.Event) {
+        switch event {
+        case .connected(let welcome, let listed): connected(welcome, listed)
+        case .offers(let images):
+            offer(images)
+            log.write("images that can be started: \(imageNames)")
+            link.redial(because: "The drone's images have changed.")
+        case .spawned(let id, let output):
+            guard let backend = backends[id] else { return }
+            read(output, of: backend)
+            perform(backend.lifecycle.spawned(), on: backend)
+        case .refused(let id, let message):
+            guard let backend = backends[id] else { return }
+            perform(backend.lifecycle.refused(message), on: backend)
+        case .exited(let id, let exit):
+            guard let backend = backends[id] else { return }
+            ended(backend, exit)
+        case .sockets(let id, let sockets, let message): received(sockets, message, for: id)
+        case .disconnected(let cause): disconnected(cause)
+        }
+    }
+
+    private var imageNames: String {
+        offers.isEmpty ? "none" : offers.keys.map(\.text).sorted().joined(separator: ", ")
+    }
+
+    private func offer(_ images: [ImageOffer]) {
+        offers = Dictionary(images.map { ($0.image, $0) }) { first, _ in first }
+    }
+
+    private func connected(_ welcome: WardenWelcome, _ listed: [WardenClient.Listed]) {
+        if !welcome.missingControllers.isEmpty {
+            let names = welcome.missingControllers.joined(separator: ", ")
+            switch configuration.controllers {
+            case .required:
+                return refuse(
+                    DroneRefusal(
+                        "cannot start: the warden's machine does not offer \(names) as cgroup v2 controllers, so their "
+                            + "limits would not hold. Boot with systemd.unified_cgroup_hierarchy=1, or pass "
+                            + "--allow-missing-controllers to run without these limits."))
+            case .optional: log.write("NOT ENFORCED: \(names): limits of these are not kept on this machine")
+            }
+        }
+        offer(welcome.images)
+        reconcile(listed)
+        guard case .starting = stage else { return }
+        stage = .running
+        log.write("connected to the warden; images that can be started: \(imageNames)")
+        link.start()
+    }
+
+    /// Makes what the drone has what the warden has.
+    private func reconcile(_ listed: [WardenClient.Listed]) {
+        var present: Set<BackendID> = []
+        for item in listed {
+            present.insert(item.sandbox.backend)
+            let backend = backends[item.sandbox.backend] ?? adopt(item.sandbox)
+            if backend.output == nil, backend.lifecycle.status != .terminated { read(item.output, of: backend) }
+            if let exit = item.sandbox.exit {
+                ended(backend, exit)
+            } else {
+                perform(backend.lifecycle.listed(), on: backend)
+            }
+        }
+        for backend in Array(backends.values) {
+            if !present.contains(backend.id) { perform(backend.lifecycle.notListed(), on: backend) }
+            begin(backend)
+            askOwedSockets(backend)
+        }
+        if let deadline = lease.spawnDeadline(now: .now) { extendBackends(until: deadline) }
+    }
+
+    private func adopt(_ sandbox: SandboxListing) -> HostedBackend {
+        let offer = offers[sandbox.image]
+        let note =
+            BackendNote(sandbox.note)
+            ?? BackendNote(
+                keyName: "", port: offer?.port ?? 8080, startupDeadline: .now,
+                graceSeconds: offer?.gracePeriodSeconds ?? 10, maxIdleSeconds: nil, lifetimeEnd: nil)
+        let timeout = Duration.seconds(Int64(offer?.startupTimeoutSeconds ?? 0))
+        let backend = HostedBackend(sandbox, note, startupTimeout: timeout, now: .now)
+        backends[backend.id] = backend
+        log.write("\(backend.id): found running, key \(backend.keyName), fencing token \(backend.fencingToken)")
+        if sandbox.exit == nil {
+            proxy.send(.addBackend(id: backend.id.text, backend.activity))
+            perform(backend.lifecycle.resumed(), on: backend)
+        }
+        return backend
+    }
+
+    private func read(_ output: OwnedDescriptor?, of backend: HostedBackend) {
+        guard let output else { return }
+        do throws(SystemError) {
+            backend.output = try OutputReader(output, name: backend.id.text, loop: loop, log: log)
+        } catch {
+            log.write("\(backend.id): its output cannot be read: \(error)")
+        }
+    }
+
+    private func ended(_ backend: HostedBackend, _ exit: SandboxExit) {
+        let lastOutput = backend.output?.finish() ?? ""
+        backend.output = nil
+        perform(backend.lifecycle.exited(exit, lastOutput: lastOutput), on: backend)
+    }
+
+    private func received(_ sockets: [OwnedDescriptor], _ message: String?, for id: BackendID) {
+        guard let backend = backends[id], let creditor = backend.debts.answered(count: sockets.count) else { return }
+        if let message { logTrouble("\(id): no sockets: \(message)") }
+        switch creditor {
+        case .probe: if let socket = sockets.first { backend.readiness?.give(socket) }
+        case .proxy(let thread):
+            let numbers = sockets.compactMap { $0.release() }
+            if !numbers.isEmpty { proxy.giveSockets(numbers, id.text, thread) }
+        }
+    }
+
+    private func disconnected(_ cause: String) {
+        for backend in backends.values { backend.debts.disconnected() }
+        if case .starting(let limit) = stage, BootInstant.now >= limit {
+            return refuse(
+                DroneRefusal(
+                    "\(cause). Start plane-warden first; its socket belongs to the user given with --drone-user."))
+        }
+        logTrouble("\(cause); trying again")
+    }
+}

@@ -1,0 +1,96 @@
+import Linux
+import Model
+
+/// Which tokens this drone's proxy was told, and which it has asked about.
+///
+/// Pure: it sends nothing. An unanswered question is not answered with "unknown": that would tell a client that its
+/// backend is gone when only the controller is; the proxy answers 503 by itself when it has waited long enough.
+struct RouteBook: Equatable, Sendable {
+    /// What the drone does now.
+    enum Action: Equatable, Sendable {
+        /// Ask the controller what this token leads to.
+        case ask(token: String)
+        /// Tell the proxy.
+        case set(RouteGrant, expires: BootInstant)
+        /// Tell the proxy that the token leads nowhere.
+        case unknown(token: String)
+        /// Tell the proxy that the token leads nowhere any more.
+        case remove(token: String)
+    }
+
+    /// Whether a grant's backend takes requests on this drone.
+    enum Reach: Sendable {
+        case reachable
+        case unreachable
+    }
+
+    /// Questions at one time; a flood of invented tokens must not grow the drone or bury the controller.
+    static let askedMax = 1024
+    /// How long a question is kept; longer than the proxy holds its request.
+    static let askLimit = Duration.seconds(10)
+    /// Tokens kept for one backend; the oldest are forgotten first, and asked for again when they come.
+    static let tokensMax = 4096
+
+    private var asked: [String: BootInstant] = [:]
+    private var granted: [String: [Grant]] = [:]
+
+    private struct Grant: Equatable {
+        let token: String
+        let expires: BootInstant
+    }
+
+    /// Empty.
+    init() {}
+
+    /// A request came for a token that the proxy does not know.
+    mutating func needed(_ token: String, now: BootInstant) -> [Action] {
+        if let since = asked[token], now - since < .seconds(1) { return [] }
+        if asked[token] == nil, asked.count >= Self.askedMax {
+            asked = asked.filter { now - $0.value < Self.askLimit }
+            if asked.count >= Self.askedMax { return [.unknown(token: token)] }
+        }
+        asked[token] = now
+        return [.ask(token: token)]
+    }
+
+    /// The controller can be reached again: what was asked before may not have arrived.
+    mutating func linkOpened(now: BootInstant) -> [Action] {
+        asked = asked.filter { now - $0.value < Self.askLimit }
+        return asked.keys.sorted().map { .ask(token: $0) }
+    }
+
+    /// The controller said what a token leads to, asked or not. Its lifetime counts from now, when it arrives: the
+    /// controller, which counts from its sending, lets go of it first.
+    mutating func granted(_ grant: RouteGrant, _ reach: Reach, now: BootInstant) -> [Action] {
+        let wasAsked = asked.removeValue(forKey: grant.token) != nil
+        switch reach {
+        case .unreachable: return wasAsked ? [.unknown(token: grant.token)] : []
+        case .reachable:
+            let expires = grant.lifetimeMilliseconds.map { now + .milliseconds($0) } ?? BootInstant(nanoseconds: .max)
+            remember(grant, expires: expires, now: now)
+            return [.set(grant, expires: expires)]
+        }
+    }
+
+    /// The controller said that a token leads nowhere.
+    mutating func denied(_ token: String) -> [Action] {
+        asked[token] = nil
+        return [.unknown(token: token)]
+    }
+
+    /// A backend takes no requests any more.
+    mutating func closed(backend: String) -> [Action] {
+        (granted.removeValue(forKey: backend) ?? []).map { .remove(token: $0.token) }
+    }
+
+    private mutating func remember(_ grant: RouteGrant, expires: BootInstant, now: BootInstant) {
+        var tokens = granted[grant.backend] ?? []
+        tokens.removeAll { $0.token == grant.token }
+        if tokens.count >= Self.tokensMax {
+            tokens.removeAll { $0.expires <= now }
+            if tokens.count >= Self.tokensMax { tokens.removeFirst() }
+        }
+        tokens.append(Grant(token: grant.token, expires: expires))
+        granted[grant.backend] = tokens
+    }
+}
