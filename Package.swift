@@ -57,8 +57,14 @@ let package = Package(
             name: "PolicyTests", dependencies: ["Policy", "Model", "CSeccomp"], exclude: ["Programs"],
             swiftSettings: strict),
         .testTarget(
-            name: "SandboxTests", dependencies: ["Policy", "Sandbox", "Model", "Linux"],
+            name: "SandboxTests", dependencies: ["TestPrograms", "Policy", "Sandbox", "Model", "Linux"],
             swiftSettings: strict),
+        .testTarget(
+            name: "WardenTests", dependencies: ["TestPrograms", "WardenProtocol", "Model", "Linux"],
+            swiftSettings: strict),
+        // Programs and images that several test targets start.
+        .target(
+            name: "TestPrograms", dependencies: ["Linux", "Model"], path: "Tests/TestPrograms", swiftSettings: strict),
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(name: "StoreTests", dependencies: ["Store", "Model", "CSQLite"], swiftSettings: strict),
     ],

@@ -56,7 +56,7 @@ struct CommandProcess {
     private func setResourceLimits() throws(SystemError) {
         var limits: [(Int32, UInt64)] = [
             (Int32(RLIMIT_CORE.rawValue), 0),
-            (Int32(RLIMIT_NOFILE.rawValue), plan.openFilesMax),
+            (Int32(RLIMIT_NOFILE.rawValue), min(plan.openFilesMax, Self.openFilesHardLimit())),
             (8, 64 << 10),  // RLIMIT_MEMLOCK, which the Glibc module lacks: pages that cannot be swapped
             (12, 800 << 10),  // RLIMIT_MSGQUEUE, likewise: POSIX message queues are kernel memory
         ]
@@ -65,6 +65,12 @@ struct CommandProcess {
             let set = plane_prlimit(resource, value, value)
             if set < 0 { throw SystemError(Int32(-set), "prlimit of resource \(resource) to \(value)") }
         }
+    }
+
+    /// Above its own hard limit a process may raise nothing without CAP_SYS_RESOURCE, which hosts may withhold.
+    private static func openFilesHardLimit() -> UInt64 {
+        var limit = rlimit()
+        return getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 ? UInt64(limit.rlim_max) : 0
     }
 
     private func closeDescriptors() throws(SystemError) {

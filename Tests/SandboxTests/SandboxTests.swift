@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import TestPrograms
 import Testing
 
 /// What a command finds inside a sandbox, seen by real commands in a real one.

@@ -1,0 +1,101 @@
+import Glibc
+import Linux
+import Model
+import TestPrograms
+import Testing
+import WardenProtocol
+
+/// A real `plane-warden serve` with a state folder of its own, and the drone's end of its socket, held by the test.
+final class WardenSite {
+    let state: String
+    private(set) var socket: Descriptor
+    private let warden: ProcessDescriptor
+    private let image: BusyboxImage
+    /// Descriptors that came with replies; the test that wants one takes it out.
+    var received: [Int32] = []
+
+    init(command: String) throws {
+        image = try BusyboxImage()
+        state = image.path + "/state"
+        let script = """
+            set -e; umask 022; mkdir -p \(state)/images/busybox \(state)/policies
+            mv \(image.path)/rootfs \(state)/images/busybox/rootfs
+            cat > \(state)/images/busybox/manifest.json <<'END'
+            {"name": "busybox", "command": ["/bin/sh", "-c", "\(command)"], "port": 8080, "environment": {"PATH": "/bin"}}
+            END
+            """
+        let (status, _, errors) = try Program.run(["/bin/sh", "-c", script])
+        try #require(status == .exited(code: 0), "\(errors)")
+        warden = try Program.start(
+            [Program.built("plane-warden"), "serve", "--state", state, "--allow-missing-controllers"])
+        socket = try Self.connect(state)
+    }
+
+    deinit {
+        received.forEach { close($0) }
+        try? warden.signal(SIGTERM)
+        _ = try? warden.reap()
+    }
+
+    private static func connect(_ state: String) throws -> Descriptor {
+        let deadline = BootInstant.now + .seconds(20)
+        while true {
+            if let socket = try? Socket.packetConnection(path: state + "/run/warden.sock") { return socket }
+            try #require(BootInstant.now < deadline, "the warden does not listen")
+            // Nothing tells when a path begins to accept.
+            poll(nil, 0, 10)
+        }
+    }
+
+    /// Leaves the connection and makes a new one, as a restarted drone does.
+    func reconnect() throws { socket = try Self.connect(state) }
+
+    func kill() throws {
+        try warden.signal(SIGKILL)
+        _ = try warden.reap()
+    }
+
+    func send(_ request: WardenRequest) throws { _ = try Socket.sendPacket(socket.raw, request.bytes) }
+
+    /// The next reply; nil when the warden closed the connection.
+    func receive() throws -> WardenReply? {
+        var watch = pollfd(fd: socket.raw, events: Int16(POLLIN), revents: 0)
+        try #require(poll(&watch, 1, 20_000) == 1, "no reply within 20 s")
+        let packet = try #require(try Socket.receivePacket(socket.raw, capacity: WardenRequest.packetBytesMax))
+        received += packet.descriptors
+        return packet.bytes.isEmpty ? nil : try WardenReply(packet: packet.bytes)
+    }
+
+    /// Says hello and returns the welcome.
+    func greet() throws -> WardenWelcome? {
+        try send(.hello(version: WardenRequest.version))
+        guard case .welcome(let welcome) = try receive() else { return nil }
+        return welcome
+    }
+
+    func spawn(
+        _ name: String, image: String = "busybox", lifetime: Duration = .seconds(60), environment: [String] = [],
+        note: [UInt8] = []
+    ) throws {
+        try send(
+            .spawn(
+                SpawnRequest(
+                    backend: try BackendID(name), image: try ImageName(image), environment: environment,
+                    limits: ResourceLimits(), hardDeadline: .now + lifetime, fencingToken: FencingToken(7), note: note))
+        )
+    }
+
+    /// The text that comes out of an output descriptor, to its end.
+    static func text(of descriptor: Int32) throws -> String {
+        let output = Descriptor(owning: descriptor)
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            var watch = pollfd(fd: output.raw, events: Int16(POLLIN), revents: 0)
+            try #require(poll(&watch, 1, 20_000) == 1, "no output and no end of it within 20 s")
+            let count = read(output.raw, &buffer, buffer.count)
+            if count <= 0 { return String(decoding: text, as: UTF8.self) }
+            text += buffer[..<count]
+        }
+    }
+}

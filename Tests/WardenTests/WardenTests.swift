@@ -1,0 +1,159 @@
+import Glibc
+import Linux
+import Model
+import Testing
+import WardenProtocol
+
+/// What a drone can ask of a real warden, over the real socket.
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"))
+struct WardenTests {
+    @Test("A drone greets, starts a sandbox, reads its output and hears of its end")
+    func wholeStory() throws {
+        let site = try WardenSite(command: "echo $GREETING; exit 4")
+        let welcome = try #require(try site.greet())
+        #expect(welcome.images.map(\.image.text) == ["busybox"])
+        #expect(welcome.images.first?.port == 8080)
+
+        try site.spawn("one", environment: ["GREETING=hello"])
+        #expect(try site.receive() == .spawned(try BackendID("one")))
+        let output = try #require(site.received.popLast())
+        guard case .exited(let backend, let exit) = try site.receive() else { return #expect(Bool(false), "no exit") }
+        #expect(backend.text == "one")
+        #expect(exit.status == .exited(code: 4))
+        #expect(exit.cause == .ended)
+
+        // It is told again until the drone says that it knows.
+        try site.send(.list)
+        guard case .listing(let listing) = try site.receive() else { return #expect(Bool(false), "no listing") }
+        #expect(listing.exit == exit)
+        #expect(try site.receive() == .listed)
+        try site.send(.forget(backend))
+        try site.send(.list)
+        #expect(try site.receive() == .listed)
+
+        // The warden's own copy of the reading end is gone too by now, so the text has an end.
+        #expect(try WardenSite.text(of: output) == "hello\n")
+    }
+
+    @Test("A sandbox is killed at its hard deadline although the drone is silent")
+    func enforcesDeadlines() throws {
+        let site = try WardenSite(command: "exec sleep 300")
+        _ = try site.greet()
+        try site.spawn("short", lifetime: .milliseconds(400))
+        #expect(try site.receive() == .spawned(try BackendID("short")))
+        guard case .exited(_, let exit) = try site.receive() else { return #expect(Bool(false), "no exit") }
+        #expect(exit.cause == .deadline)
+    }
+
+    @Test("A deadline moves forward and never back")
+    func extendsDeadlines() throws {
+        let site = try WardenSite(command: "exec sleep 300")
+        _ = try site.greet()
+        let backend = try BackendID("kept")
+        try site.spawn("kept", lifetime: .seconds(20))
+        #expect(try site.receive() == .spawned(backend))
+        let later = BootInstant.now + .seconds(60)
+        try site.send(.extend([BackendDeadline(backend: backend, deadline: later)]))
+        try site.send(.extend([BackendDeadline(backend: backend, deadline: .now)]))
+        try site.send(.list)
+        guard case .listing(let listing) = try site.receive() else { return #expect(Bool(false), "no listing") }
+        #expect(listing.hardDeadline == later)
+    }
+
+    @Test("A socket reaches the port inside, and nothing of the host's")
+    func socketsReachInside() throws {
+        let site = try WardenSite(command: "echo inside | nc -l -p 8080")
+        _ = try site.greet()
+        let backend = try BackendID("server")
+        try site.spawn("server")
+        #expect(try site.receive() == .spawned(backend))
+        let deadline = BootInstant.now + .seconds(20)
+        while true {
+            try site.send(.sockets(backend, count: 1))
+            #expect(try site.receive() == .sockets(backend, message: nil))
+            let socket = Descriptor(owning: try #require(site.received.popLast()))
+            _ = try? Socket.connect(socket.raw, to: .loopback(8080))
+            var watch = pollfd(fd: socket.raw, events: Int16(POLLIN), revents: 0)
+            poll(&watch, 1, 2000)
+            var buffer = [UInt8](repeating: 0, count: 64)
+            let count = read(socket.raw, &buffer, buffer.count)
+            if count > 0 {
+                #expect(String(decoding: buffer[..<count], as: UTF8.self) == "inside\n")
+                return
+            }
+            try #require(BootInstant.now < deadline, "the port inside does not answer")
+        }
+    }
+
+    @Test("A new drone finds what runs, with its output and its note, and can end it")
+    func isAdopted() throws {
+        let site = try WardenSite(command: "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done")
+        _ = try site.greet()
+        let backend = try BackendID("adopted")
+        try site.spawn("adopted", note: [1, 2, 3])
+        #expect(try site.receive() == .spawned(backend))
+        site.received.forEach { close($0) }
+        site.received = []
+
+        try site.reconnect()
+        _ = try site.greet()
+        try site.send(.list)
+        guard case .listing(let listing) = try site.receive() else { return #expect(Bool(false), "no listing") }
+        #expect(listing.note == [1, 2, 3])
+        #expect(listing.fencingToken == FencingToken(7))
+        #expect(listing.exit == nil)
+        #expect(try site.receive() == .listed)
+        let output = try #require(site.received.popLast())
+        var watch = pollfd(fd: output, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&watch, 1, 20_000) == 1)
+
+        try site.send(.terminate(backend, .soft))
+        guard case .exited(_, let exit) = try site.receive() else { return #expect(Bool(false), "no exit") }
+        #expect(exit.status == .exited(code: 0))
+        #expect(exit.cause == .terminated)
+        try site.send(.forget(backend))
+        try site.send(.list)
+        #expect(try site.receive() == .listed)
+        #expect(try WardenSite.text(of: output).hasSuffix("bye\n"))
+    }
+
+    @Test("What cannot be started is refused with a sentence, and nothing of it is left")
+    func refusals() throws {
+        let site = try WardenSite(command: "exec /bin/absent")
+        _ = try site.greet()
+        try site.spawn("lost", image: "nothing")
+        #expect(
+            try site.receive()
+                == .refused(try BackendID("lost"), message: "there is no image nothing here; there are: busybox"))
+        try site.spawn("late", lifetime: .zero)
+        guard case .refused(_, let late) = try site.receive() else { return #expect(Bool(false), "not refused") }
+        #expect(late.contains("lease"))
+        try site.send(.list)
+        #expect(try site.receive() == .listed)
+    }
+
+    @Test("A packet that is no request, or comes before hello, ends the connection and nothing else")
+    func refusesForeignPackets() throws {
+        let site = try WardenSite(command: "exec sleep 300")
+        try site.send(.list)
+        #expect(try site.receive() == nil)
+        try site.reconnect()
+        _ = try site.greet()
+        _ = try Socket.sendPacket(site.socket.raw, [250, 1, 2])
+        #expect(try site.receive() == nil)
+        try site.reconnect()
+        #expect(try site.greet() != nil)
+    }
+
+    @Test("Killing the warden ends every sandbox at once")
+    func deathOfTheWarden() throws {
+        let site = try WardenSite(command: "exec sleep 300")
+        _ = try site.greet()
+        try site.spawn("orphan")
+        #expect(try site.receive() == .spawned(try BackendID("orphan")))
+        let output = try #require(site.received.popLast())
+        try site.kill()
+        // The command held the writing end: its end of file is the command's end.
+        #expect(try WardenSite.text(of: output) == "")
+    }
+}
