@@ -40,7 +40,7 @@ let package = Package(
         .executableTarget(
             name: "plane",
             dependencies: ["Controller", "Drone", "Policy", "WardenProtocol", "HTTP", "Model", "Linux", "CLinux"],
-            swiftSettings: strict, linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+            swiftSettings: strict),
         // Its own binary is exec'ed as pid 1 inside every sandbox, where no shared library exists: fully static.
         .executableTarget(
             name: "plane-warden", dependencies: ["Warden", "Model"], swiftSettings: strict,
