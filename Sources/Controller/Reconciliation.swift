@@ -1,0 +1,98 @@
+import Model
+import Store
+
+/// What a drone's hello and the store's rows come to together. Pure.
+///
+/// Both sides converge by level: whatever was missed while they were apart is seen in the difference of the two lists,
+/// and a hello that is repeated changes nothing more.
+struct Reconciliation: Equatable {
+    /// A state to record.
+    struct Record: Equatable {
+        let backend: BackendID
+        let state: BackendState
+    }
+
+    /// An end to ask the drone for.
+    struct End: Equatable {
+        let backend: BackendID
+        let end: DesiredEnd
+    }
+
+    /// A report that the drone need not repeat.
+    struct Saved: Equatable {
+        let backend: String
+        let status: BackendStatus
+    }
+
+    /// Backends that the drone has and shall keep. It kills any other.
+    var keep: [BackendID] = []
+    /// Reported states that are further than the rows', and the ends of what the drone does not have any more.
+    var record: [Record] = []
+    /// Backends that were promised and that the drone never heard of.
+    var spawn: [BackendRow] = []
+    /// Ends that were asked for while the drone was away.
+    var terminate: [End] = []
+    /// What to acknowledge.
+    var saved: [Saved] = []
+
+    /// - Parameters:
+    ///   - drone: who said hello.
+    ///   - reports: what it has.
+    ///   - live: the rows of its backends that have not terminated.
+    init(_ drone: DroneName, reports: [BackendReport], live: [BackendRow]) {
+        let rows = Dictionary(live.map { ($0.id.text, $0) }, uniquingKeysWith: { first, _ in first })
+        var reported: Set<String> = []
+        for report in reports {
+            // The fencing token tells a backend from one of the same id that a restored database knows.
+            guard let row = rows[report.backend], row.fencingToken.value == report.fencingToken else {
+                // Unknown, ended or of another drone. What still runs is killed for not being in `keep`.
+                if report.state.status == .terminated { saved.append(Saved(report)) }
+                continue
+            }
+            reported.insert(report.backend)
+            saved.append(Saved(report))
+            if report.state.status > row.state.status {
+                record.append(Record(backend: row.id, state: report.state))
+            }
+            if report.state.status == .terminated { continue }
+            keep.append(row.id)
+            if let end = row.desiredEnd { terminate.append(End(backend: row.id, end: end)) }
+        }
+        for row in live where !reported.contains(row.id.text) { missing(row) }
+    }
+
+    private mutating func missing(_ row: BackendRow) {
+        if row.state.status > .scheduled {
+            let state = BackendState(
+                .terminated, reason: .lost, kind: row.state.kind,
+                message: "The drone came back without it")
+            record.append(Record(backend: row.id, state: state))
+        } else if let end = row.desiredEnd {
+            let state = BackendState(
+                .terminated, reason: end.reason, kind: end.kind, message: "It was ended before its drone heard of it")
+            record.append(Record(backend: row.id, state: state))
+        } else {
+            spawn.append(row)
+        }
+    }
+}
+
+extension Reconciliation.Saved {
+    fileprivate init(_ report: BackendReport) { self.init(backend: report.backend, status: report.state.status) }
+}
+
+/// What a single state report comes to, given what the store said. Pure.
+enum ReportAnswer: Equatable {
+    /// The drone may forget it.
+    case saved
+    /// The store knows no such backend of this drone as running: it must not run.
+    case kill
+
+    /// - Parameter known: the status of the drone's own backend before the report; nil when it has none of that id.
+    init(_ reported: BackendStatus, known: BackendStatus?) {
+        switch known {
+        case nil, .terminated?: self = reported == .terminated ? .saved : .kill
+        default: self = .saved
+        }
+    }
+}
