@@ -33,7 +33,7 @@ final class WardenSite {
 
     deinit {
         received.forEach { close($0) }
-        try? warden.signal(SIGTERM)
+        _ = try? warden.signal(SIGTERM)
         _ = try? warden.reap()
     }
 
@@ -56,6 +56,12 @@ final class WardenSite {
     }
 
     func send(_ request: WardenRequest) throws { _ = try Socket.sendPacket(socket.raw, request.bytes) }
+
+    /// Takes the last descriptor that came.
+    func takeDescriptor() throws -> Int32 {
+        guard let last = received.popLast() else { throw SystemError(ENOENT, "no descriptor came") }
+        return last
+    }
 
     /// The next reply; nil when the warden closed the connection.
     func receive() throws -> WardenReply? {

@@ -16,7 +16,7 @@ struct WardenTests {
 
         try site.spawn("one", environment: ["GREETING=hello"])
         #expect(try site.receive() == .spawned(try BackendID("one")))
-        let output = try #require(site.received.popLast())
+        let output = try site.takeDescriptor()
         guard case .exited(let backend, let exit) = try site.receive() else { return #expect(Bool(false), "no exit") }
         #expect(backend.text == "one")
         #expect(exit.status == .exited(code: 4))
@@ -71,7 +71,7 @@ struct WardenTests {
         while true {
             try site.send(.sockets(backend, count: 1))
             #expect(try site.receive() == .sockets(backend, message: nil))
-            let socket = Descriptor(owning: try #require(site.received.popLast()))
+            let socket = Descriptor(owning: try site.takeDescriptor())
             _ = try? Socket.connect(socket.raw, to: .loopback(8080))
             var watch = pollfd(fd: socket.raw, events: Int16(POLLIN), revents: 0)
             poll(&watch, 1, 2000)
@@ -103,7 +103,7 @@ struct WardenTests {
         #expect(listing.fencingToken == FencingToken(7))
         #expect(listing.exit == nil)
         #expect(try site.receive() == .listed)
-        let output = try #require(site.received.popLast())
+        let output = try site.takeDescriptor()
         var watch = pollfd(fd: output, events: Int16(POLLIN), revents: 0)
         #expect(poll(&watch, 1, 20_000) == 1)
 
@@ -151,7 +151,7 @@ struct WardenTests {
         _ = try site.greet()
         try site.spawn("orphan")
         #expect(try site.receive() == .spawned(try BackendID("orphan")))
-        let output = try #require(site.received.popLast())
+        let output = try site.takeDescriptor()
         try site.kill()
         // The command held the writing end: its end of file is the command's end.
         #expect(try WardenSite.text(of: output) == "")
