@@ -14,6 +14,8 @@ struct Plane {
             .group(
                 "policy", "check, explain and compile policies",
                 [PolicyCheckCommand.self, PolicyExplainCommand.self, PolicyCompileCommand.self]),
+            .command(DoctorCommand.self),
+            .command(VersionCommand.self),
         ]
     }
 
