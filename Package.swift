@@ -67,6 +67,9 @@ let package = Package(
             name: "TestPrograms", dependencies: ["Linux", "Model"], path: "Tests/TestPrograms", swiftSettings: strict),
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(name: "StoreTests", dependencies: ["Store", "Model", "CSQLite"], swiftSettings: strict),
+        .testTarget(
+            name: "ControllerTests",
+            dependencies: ["Controller", "Store", "HTTP", "Model", "Linux", "CSQLite"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

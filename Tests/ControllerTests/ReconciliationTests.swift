@@ -1,0 +1,103 @@
+import Model
+import Store
+import Testing
+
+@testable import Controller
+
+/// What a hello and the rows come to.
+@Suite struct ReconciliationTests {
+    private let drone = Values.drone("dr-1")
+
+    private func report(_ id: String, _ status: BackendStatus, fencing: Int64 = 1) -> BackendReport {
+        BackendReport(backend: id, fencingToken: fencing, state: BackendState(status))
+    }
+
+    private func reconcile(_ reports: [BackendReport], _ live: [BackendRow]) -> Reconciliation {
+        Reconciliation(drone, reports: reports, live: live)
+    }
+
+    @Test("What both know is kept, and what the drone knows better is recorded")
+    func keep() {
+        let plan = reconcile(
+            [report("b1", .ready), report("b2", .ready)], [Values.row("b1"), Values.row("b2", .loading)])
+        #expect(plan.keep.map(\.text) == ["b1", "b2"])
+        #expect(plan.record == [.init(backend: Values.backend("b2"), state: BackendState(.ready))])
+        #expect(plan.spawn.isEmpty && plan.terminate.isEmpty)
+        #expect(plan.saved.map(\.backend) == ["b1", "b2"])
+    }
+
+    @Test("What only the drone knows is not kept; what has ended there is acknowledged so that it is forgotten")
+    func unknown() {
+        let plan = reconcile([report("b1", .ready), report("b2", .terminated)], [])
+        #expect(plan.keep.isEmpty && plan.record.isEmpty)
+        #expect(plan.saved == [.init(backend: "b2", status: .terminated)])
+    }
+
+    @Test("The same id with another fencing token is another backend")
+    func otherFencingToken() {
+        let plan = reconcile([report("b1", .ready, fencing: 2)], [Values.row("b1", fencing: 1)])
+        #expect(plan.keep.isEmpty)
+        #expect(plan.record.map(\.state.reason) == [.lost])
+    }
+
+    @Test("What ended while the link was down is recorded as it ended")
+    func endedMeanwhile() {
+        let exit = BackendState(.terminated, exit: BackendExit(code: 3, signal: nil, outOfMemory: false))
+        let plan = reconcile(
+            [BackendReport(backend: "b1", fencingToken: 1, state: exit)], [Values.row("b1")])
+        #expect(plan.record == [.init(backend: Values.backend("b1"), state: exit)])
+        #expect(plan.keep.isEmpty)
+        #expect(plan.saved.map(\.status) == [.terminated])
+    }
+
+    @Test(
+        "What ran and is missing now is lost",
+        arguments: [BackendStatus.loading, .starting, .waiting, .ready, .terminating])
+    func lost(_ status: BackendStatus) {
+        let plan = reconcile([], [Values.row("b1", status)])
+        #expect(plan.record.map(\.state.status) == [.terminated])
+        #expect(plan.record.map(\.state.reason) == [.lost])
+        #expect(plan.spawn.isEmpty)
+    }
+
+    @Test("What was promised and never started is ordered again, unless its end was asked for")
+    func scheduled() {
+        let row = Values.row("b1", .scheduled)
+        #expect(reconcile([], [row]).spawn == [row])
+        let plan = reconcile([], [Values.row("b1", .scheduled, end: DesiredEnd(kind: .soft, reason: .external))])
+        #expect(plan.spawn.isEmpty)
+        #expect(plan.record.map(\.state.reason) == [.external])
+    }
+
+    @Test("An end that was asked for while the drone was away is asked for again")
+    func desiredEnd() {
+        let end = DesiredEnd(kind: .hard, reason: .external)
+        let plan = reconcile([report("b1", .ready)], [Values.row("b1", end: end)])
+        #expect(plan.keep.map(\.text) == ["b1"])
+        #expect(plan.terminate == [.init(backend: Values.backend("b1"), end: end)])
+    }
+
+    @Test("A second, equal hello changes nothing more")
+    func idempotent() {
+        let reports = [report("b1", .ready), report("b2", .terminated), report("b3", .ready)]
+        var rows = [Values.row("b1", .loading), Values.row("b2"), Values.row("b4")]
+        let plan = reconcile(reports, rows)
+        for record in plan.record {
+            for index in rows.indices where rows[index].id == record.backend { rows[index].state = record.state }
+        }
+        rows.removeAll { $0.state.status == .terminated }
+        let again = reconcile(reports, rows)
+        #expect(again.record.isEmpty && again.spawn.isEmpty)
+        #expect(again.keep == plan.keep)
+    }
+
+    @Test("A report is acknowledged, or its sender told to kill what must not run")
+    func reportAnswers() {
+        #expect(ReportAnswer(.ready, known: .loading) == .saved)
+        #expect(ReportAnswer(.loading, known: .ready) == .saved)
+        #expect(ReportAnswer(.ready, known: .terminated) == .kill)
+        #expect(ReportAnswer(.ready, known: nil) == .kill)
+        #expect(ReportAnswer(.terminated, known: .terminated) == .saved)
+        #expect(ReportAnswer(.terminated, known: nil) == .saved)
+    }
+}

@@ -1,0 +1,62 @@
+import Linux
+import Model
+import Store
+
+@testable import Controller
+
+/// Values that the tests of decisions are made of.
+enum Values {
+    static func backend(_ text: String) -> BackendID {
+        guard let id = try? BackendID(text) else { preconditionFailure("\(text) is not an id") }
+        return id
+    }
+
+    static func drone(_ text: String) -> DroneName {
+        guard let name = try? DroneName(text) else { preconditionFailure("\(text) is not a drone's name") }
+        return name
+    }
+
+    static func cluster(_ text: String = "localhost:9090") -> ClusterName {
+        guard let name = try? ClusterName(text) else { preconditionFailure("\(text) is not a cluster") }
+        return name
+    }
+
+    static func image(_ text: String = "python-repl") -> ImageName {
+        guard let name = try? ImageName(text) else { preconditionFailure("\(text) is not an image") }
+        return name
+    }
+
+    static func key(_ name: String, tag: String = "") -> KeyConfig {
+        guard let key = try? KeyConfig(name: name, tag: tag) else { preconditionFailure("\(name) is not a key") }
+        return key
+    }
+
+    static func linked(
+        _ name: String, cluster: ClusterName = cluster(), pool: String = "", images: [String] = ["python-repl"],
+        willingness: Willingness = .accepting
+    ) -> LinkedDrone {
+        LinkedDrone(
+            name: drone(name), cluster: cluster, pool: pool, images: images.map { image($0) },
+            willingness: willingness, version: "1")
+    }
+
+    static func row(
+        _ id: String, key name: String = "k", tag: String = "", on drone: String = "dr-1",
+        _ status: BackendStatus = .ready, fencing: Int64 = 1, end: DesiredEnd? = nil, staticToken: BearerToken? = nil
+    ) -> BackendRow {
+        BackendRow(
+            spec: BackendSpec(
+                id: backend(id), key: key(name, tag: tag), cluster: cluster(), pool: "", drone: self.drone(drone),
+                executable: Executable(image: image()), staticToken: staticToken),
+            fencingToken: FencingToken(fencing), state: BackendState(status), desiredEnd: end, createdMilliseconds: 0,
+            changedMilliseconds: 0)
+    }
+
+    static func spawn(image name: String = "python-repl", pool: String = "") -> SpawnConfig {
+        var config = SpawnConfig(executable: Executable(image: image(name)))
+        config.pool = pool
+        return config
+    }
+
+    static func seconds(_ seconds: Int) -> BootInstant { BootInstant(nanoseconds: UInt64(seconds) * 1_000_000_000) }
+}
