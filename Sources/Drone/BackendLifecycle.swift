@@ -50,7 +50,7 @@ struct BackendLifecycle: Equatable, Sendable {
 
     private enum Phase: Equatable {
         case scheduled
-        case loading
+        case loading(deadline: BootInstant)
         case starting(deadline: BootInstant)
         case waiting(deadline: BootInstant, lastProblem: String)
         case ready
@@ -119,8 +119,9 @@ struct BackendLifecycle: Equatable, Sendable {
     /// When `tick` next has something to do.
     var nextWake: BootInstant? {
         switch phase {
-        case .scheduled, .loading, .ready: terms.lifetimeEnd
-        case .starting(let deadline), .waiting(let deadline, _): min(deadline, terms.lifetimeEnd ?? deadline)
+        case .scheduled, .ready: terms.lifetimeEnd
+        case .loading(let deadline), .starting(let deadline), .waiting(let deadline, _):
+            min(deadline, terms.lifetimeEnd ?? deadline)
         case .terminating(_, let killAt): killAt
         case .hardTerminating(_, let askAgainAt): askAgainAt
         case .terminated: nil
@@ -130,9 +131,9 @@ struct BackendLifecycle: Equatable, Sendable {
     // MARK: Starting
 
     /// The controller ordered it. It stays loading until a warden is there to start it.
-    mutating func ordered() -> [Action] {
+    mutating func ordered(now: BootInstant) -> [Action] {
         guard case .scheduled = phase else { return [] }
-        phase = .loading
+        phase = .loading(deadline: now + terms.startupTimeout)
         return [.holdRequests, .report(state)]
     }
 
@@ -219,6 +220,8 @@ struct BackendLifecycle: Equatable, Sendable {
     /// Time has passed.
     mutating func tick(now: BootInstant) -> [Action] {
         switch phase {
+        case .loading(let deadline) where now >= deadline:
+            return terminate(.hard, .startupTimeout, message: "The drone could not reach its warden.", now: now)
         case .starting(let deadline) where now >= deadline:
             return kill(startupTimeout("the sandbox was still being made"), now: now)
         case .waiting(let deadline, let lastProblem) where now >= deadline:
@@ -272,11 +275,11 @@ struct BackendLifecycle: Equatable, Sendable {
 
     /// The controller has saved its state up to this one.
     mutating func stateSaved(_ status: BackendStatus) -> [Action] {
-        let before = saved
-        if let before, before >= status { return [] }
+        // Never more than there is: what is saved of the future is not what will have to be told then.
+        let status = min(status, self.status)
+        if let saved, saved >= status { return [] }
         saved = status
-        guard case .terminated = phase, status == .terminated else { return [] }
-        return [.forget]
+        return status == .terminated ? [.forget] : []
     }
 
     // MARK: Inside

@@ -79,6 +79,9 @@ final class ControllerLink {
         lost(cause)
     }
 
+    /// The controller is one that can be worked with: after a loss it is dialled again at once.
+    func confirmed() { retry.reset() }
+
     /// Sends a message; without a connection it is dropped: the next hello says all.
     func send(_ message: DroneMessage) {
         guard case .open(let socket) = phase else { return }
@@ -118,7 +121,6 @@ final class ControllerLink {
         } catch {
             return redial(because: "a message was not understood; are both of one build?")
         }
-        retry.reset()
         onEvent(.received(message))
     }
 

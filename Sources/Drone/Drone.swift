@@ -147,6 +147,7 @@ final class Drone {
             }
             askOwedSockets(backend)
         }
+        tellTraffic()
         sampler = loop.schedule(after: .seconds(1)) { [weak self] in self?.sample() }
     }
 
@@ -159,9 +160,30 @@ final class Drone {
             message: "Nobody had a connection or sent a request for \(limit.components.seconds) s.")
     }
 
+    /// Tells what the proxy did for each backend, where that has changed.
+    private func tellTraffic() {
+        guard welcome == .received else { return }
+        let changed = backends.values.compactMap { backend -> BackendTraffic? in
+            let traffic = BackendTraffic(backend.activity, of: backend.id)
+            guard traffic != backend.toldTraffic else { return nil }
+            backend.toldTraffic = traffic
+            return traffic
+        }
+        if !changed.isEmpty { link.send(.traffic(changed)) }
+    }
+
     func tellUnsaved(_ backend: HostedBackend, now: BootInstant) {
         guard let state = backend.lifecycle.unsavedState else { return }
         backend.reportedAt = now
         link.send(.state(backend: backend.id.text, state: state))
+    }
+}
+
+extension BackendTraffic {
+    /// What the proxy's counters say now.
+    init(_ activity: BackendActivity, of backend: BackendID) {
+        self.init(
+            backend: backend.text, connections: Int64(activity.active), requests: Int64(clamping: activity.started),
+            bytesSpliced: Int64(clamping: activity.bytesSpliced), bytesCopied: Int64(clamping: activity.bytesCopied))
     }
 }

@@ -40,6 +40,8 @@ extension Drone {
         case .stateSaved(let id, let status):
             guard let id = try? BackendID(id), let backend = backends[id] else { return }
             perform(backend.lifecycle.stateSaved(status), on: backend)
+            guard status == .terminated, backend.lifecycle.status != .terminated else { return }
+            terminate(backend, .hard, .lost, message: "The controller takes it for ended.")
         }
     }
 
@@ -51,6 +53,7 @@ extension Drone {
                 expiry: unchecked.expiryMilliseconds)
         } catch { return link.redial(because: "The controller's \(error)") }
         welcome = .received
+        link.confirmed()
         lastTrouble = ""
         log.write("welcomed by \(controller)")
         perform(lease.welcomed(times, now: .now))
@@ -114,7 +117,9 @@ extension Drone {
 
     private func spawn(_ order: SpawnOrder) {
         guard let id = try? BackendID(order.backend), let image = try? ImageName(order.image) else {
-            return link.redial(because: "The controller ordered a backend with a name that is none.")
+            let state = BackendState(
+                .terminated, reason: .internalError, message: "Its id or its image has a name that is none.")
+            return link.send(.state(backend: order.backend, state: state))
         }
         guard backends[id] == nil, !forgotten.contains(id) else { return }
         let now = BootInstant.now
@@ -134,7 +139,7 @@ extension Drone {
         case .stopping, .stopped:
             return terminate(backend, .hard, .external, message: "Its drone was stopped.")
         }
-        perform(backend.lifecycle.ordered(), on: backend)
+        perform(backend.lifecycle.ordered(now: now), on: backend)
         begin(backend)
     }
 

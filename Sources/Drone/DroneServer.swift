@@ -6,7 +6,7 @@ import Proxy
 
 /// The drone process: one loop for its warden, its controller and its backends, and the proxy's threads beside it.
 public enum DroneServer {
-    /// Runs a drone until SIGTERM or SIGINT; a second one of them ends it at once.
+    /// Runs a drone until SIGTERM or SIGINT; another one of them, two seconds later or more, ends it at once.
     ///
     /// To be called on the main thread before any other thread exists: it gives up root's privileges and blocks signals,
     /// and both hold for the calling thread and for those that it starts.
@@ -54,10 +54,15 @@ public enum DroneServer {
         var outcome = Outcome.stopped
         var drone: Drone?
         // Before the proxy's threads, which inherit the blocked signals: else they would take them.
-        var isStopping = false
+        var stoppedAt: BootInstant?
         try loop.onSignal([SIGTERM, SIGINT]) { _ in
-            guard !isStopping, let drone else { return loop.stop() }
-            isStopping = true
+            if let stoppedAt {
+                // A terminal's Ctrl-C and the SIGTERM of whoever started us come together and mean one thing.
+                if BootInstant.now - stoppedAt >= .seconds(2) { loop.stop() }
+                return
+            }
+            stoppedAt = .now
+            guard let drone else { return loop.stop() }
             drone.log.write("stopping")
             drone.stop(configuration.stop) { loop.stop() }
         }

@@ -24,6 +24,8 @@ final class HostedBackend {
     var timer: TimerToken?
     /// When its state was last sent to the controller.
     var reportedAt: BootInstant
+    /// What was last told of its traffic.
+    var toldTraffic: BackendTraffic?
 
     init(_ order: SpawnOrder, id: BackendID, image: ImageName, terms: BackendLifecycle.Terms, now: BootInstant) {
         self.id = id

@@ -19,7 +19,7 @@ private func ended(_ status: Linux.ExitStatus?, _ cause: SandboxExit.Cause = .en
 /// A backend brought to a status at second 0, the way it gets there.
 private func backend(_ status: BackendStatus, terms: BackendLifecycle.Terms = terms) -> BackendLifecycle {
     var backend = BackendLifecycle(terms: terms)
-    if status >= .loading { _ = backend.ordered() }
+    if status >= .loading { _ = backend.ordered(now: at(0)) }
     if status >= .starting { _ = backend.begin(now: at(0)) }
     if status >= .waiting { _ = backend.spawned() }
     if status >= .ready { _ = backend.answered() }
@@ -35,8 +35,8 @@ struct BackendLifecycleTests {
     @Test("From order to ready, each step is reported once")
     func happyPath() {
         var backend = BackendLifecycle(terms: terms)
-        #expect(backend.ordered() == [.holdRequests, .report(BackendState(.loading))])
-        #expect(backend.ordered() == [])
+        #expect(backend.ordered(now: at(0)) == [.holdRequests, .report(BackendState(.loading))])
+        #expect(backend.ordered(now: at(0)) == [])
         #expect(backend.begin(now: at(1)) == [.report(BackendState(.starting)), .askSpawn])
         #expect(backend.begin(now: at(1)) == [])
         #expect(backend.spawned() == [.report(BackendState(.waiting)), .startProbing])
@@ -123,6 +123,15 @@ struct BackendLifecycleTests {
         #expect(message.hasSuffix("Its last output: loading model…"))
     }
 
+    @Test("What no warden was there to start ends too")
+    func loadingTimeout() {
+        var backend = backend(.loading)
+        #expect(backend.tick(now: at(59)) == [])
+        _ = backend.tick(now: at(60))
+        #expect(backend.state.reason == .startupTimeout)
+        #expect(backend.state.message == "The drone could not reach its warden. It was never started.")
+    }
+
     @Test("A lifetime that is over sweeps softly")
     func lifetime() {
         var limited = terms
@@ -198,6 +207,16 @@ struct BackendLifecycleTests {
         #expect(backend.stateSaved(.terminated) == [])
     }
 
+    @Test("A controller that has saved more than there is, is told the end all the same")
+    func savedTooMuch() {
+        var backend = backend(.ready)
+        #expect(backend.stateSaved(.terminated) == [])
+        #expect(backend.unsavedState == nil)
+        _ = backend.exited(ended(.exited(code: 0)), lastOutput: "")
+        #expect(backend.unsavedState == backend.state)
+        #expect(backend.stateSaved(.terminated) == [.forget])
+    }
+
     @Test("After a restart of the drone a backend is asked again, or taken as ready past its startup deadline")
     func adoption() {
         let early = BackendLifecycle(adopting: terms, startupDeadline: at(60), now: at(30))
@@ -271,7 +290,7 @@ struct BackendLifecycleTests {
             }
             #expect(admitted == (backend.status == .ready))
             #expect(reportedEnds == (backend.status == .terminated ? 1 : 0))
-            if backend.status != .terminated, backend.status >= .starting, backend.status != .ready {
+            if backend.status != .terminated, backend.status >= .loading, backend.status != .ready {
                 #expect(backend.nextWake != nil, "something must end it")
             }
         }
@@ -281,7 +300,7 @@ struct BackendLifecycleTests {
         on backend: inout BackendLifecycle, now: BootInstant, using random: inout SeededRandom
     ) -> [BackendLifecycle.Action] {
         switch Int.random(in: 0..<14, using: &random) {
-        case 0, 1: return backend.ordered()
+        case 0, 1: return backend.ordered(now: now)
         case 2, 3: return backend.begin(now: now)
         case 4, 5: return backend.spawned()
         case 6: return backend.answered()

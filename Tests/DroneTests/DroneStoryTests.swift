@@ -1,0 +1,301 @@
+import HTTP
+import Linux
+import Model
+import Testing
+import WardenProtocol
+
+@testable import Drone
+
+@Suite("A drone between real sockets")
+struct DroneStoryTests {
+    @Test("From order to ready, through the proxy, to its end, and nothing is left")
+    func wholeStory() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "hello") { site.drone?.welcome == .received }
+        let hello = try #require(site.controller.hellos.first)
+        #expect(hello.name == "dr-test" && hello.pool == "blue" && hello.images == [TestSite.image])
+        #expect(site.controller.path == "/ctrl/c/localhost/drone-socket?pool=blue")
+
+        let backend = try BackendID("demo1")
+        site.order("demo1")
+        site.order("demo1")
+        site.controller.send(.route(site.grant("token", "demo1")))
+        let response = try site.get("/token/a/b?c=d")
+        #expect(response.status == 200)
+        #expect(String(decoding: response.body, as: UTF8.self).contains("hello from the sandbox"))
+
+        let request = try #require(site.received.first)
+        #expect(request.path == "/a/b")
+        #expect(request.fields["x-verified-username"] == "ada")
+        #expect(request.fields["x-verified-user-data"] == "{\"a\":1}")
+        #expect(request.fields["x-verified-secret"] == "secret")
+        #expect(request.fields["x-verified-backend"] == "demo1")
+        #expect(request.fields["x-plane-fencing-token"] == "7")
+
+        let spawns = site.warden.requests.compactMap { if case .spawn(let spawn) = $0 { spawn } else { nil } }
+        #expect(spawns.count == 1, "an order that comes twice starts one")
+        let spawn = try #require(spawns.first)
+        let port = site.upstream.address.port
+        #expect(
+            spawn.environment == [
+                "GREETING=hello", "PORT=\(port)", "SESSION_BACKEND_FENCING_TOKEN=7", "SESSION_BACKEND_ID=demo1",
+                "SESSION_BACKEND_KEY=demo",
+            ])
+        let limit = BootInstant.now + .milliseconds(LeaseTimes.standard.hardMilliseconds)
+        #expect(spawn.hardDeadline <= limit && spawn.hardDeadline > .now)
+
+        site.controller.send(.terminate(backend: "demo1", kind: .soft, reason: .external))
+        try site.wait(for: "forget") { site.warden.requests.contains(.forget(backend)) }
+        #expect(
+            site.controller.states(of: "demo1").map(\.status)
+                == [.loading, .starting, .waiting, .ready, .terminating, .terminated])
+        let end = try #require(site.controller.states(of: "demo1").last)
+        #expect(end.reason == .external && end.kind == .soft && end.exit?.code == 0)
+        #expect(site.drone?.backends.isEmpty == true)
+        #expect(site.warden.sandboxes.isEmpty)
+
+        // A late copy of the order does not start it again.
+        site.order("demo1")
+        site.controller.send(.terminate(backend: "unknown1", kind: .hard, reason: .external))
+        try site.wait(for: "answer about the unknown") { !site.controller.states(of: "unknown1").isEmpty }
+        #expect(site.controller.states(of: "unknown1").first?.reason == .lost)
+        #expect(site.warden.sandboxes.isEmpty)
+    }
+
+    @Test("A command that ends before it answers is reported with its last output")
+    func diesBeforeReady() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        // A port that nothing listens on.
+        let unused = try Socket.tcpListener(.loopback(0))
+        let port = try Socket.localPort(unused.raw)
+        _ = consume unused
+        site.warden.offers[0].port = port
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        let backend = try BackendID("demo1")
+        // More than one probe, so that it was asked again after it was refused.
+        try site.wait(for: "probes") { site.warden.requests.count { $0 == .sockets(backend, count: 1) } >= 3 }
+        site.warden.write("Traceback: no module named app\n", by: backend)
+        site.warden.end(
+            backend,
+            SandboxExit(
+                cause: .ended, status: .exited(code: 1), outOfMemory: false, cpuMicroseconds: 0, memoryPeakBytes: 0))
+        try site.wait(for: "end") { site.controller.states(of: "demo1").last?.status == .terminated }
+        let end = try #require(site.controller.states(of: "demo1").last)
+        #expect(end.exit?.code == 1)
+        #expect(
+            end.message
+                == "The command exited with status 1 before it answered on port \(port). "
+                + "Its last output: Traceback: no module named app")
+        #expect(site.logged.text.contains("[demo1] Traceback"))
+    }
+
+    @Test("A token that was not pushed is asked for, once, and both answers reach the client")
+    func tokensAreAskedFor() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        var statuses: [String: Int] = [:]
+        for token in ["good", "bad", "elsewhere"] {
+            try site.start("/\(token)/") { statuses[token] = (try? $0.get())?.status ?? 0 }
+        }
+        func asked(_ token: String) -> Int { site.controller.messages.count { $0 == .routeRequest(token: token) } }
+        try site.wait(for: "questions") { ["good", "bad", "elsewhere"].allSatisfy { asked($0) > 0 } }
+        site.controller.send(.routeAnswer(token: "good", grant: site.grant("good", "demo1")))
+        site.controller.send(.routeAnswer(token: "bad", grant: nil))
+        site.controller.send(.routeAnswer(token: "elsewhere", grant: site.grant("elsewhere", "demo2")))
+        try site.wait(for: "answers") { statuses.count == 3 }
+        #expect(statuses == ["good": 200, "bad": 410, "elsewhere": 410])
+        #expect(asked("good") == 1)
+    }
+
+    @Test("A restarted drone finds its backends, and ends those that the controller does not keep")
+    func adoption() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        for name in ["demo1", "demo2"] { site.order(name) }
+        try site.wait(for: "ready") {
+            ["demo1", "demo2"].allSatisfy { site.controller.states(of: $0).last?.status == .ready }
+        }
+        site.controller.keep = ["demo1"]
+        try site.startDrone()
+        try site.wait(for: "second hello") { site.controller.hellos.count == 2 }
+        #expect(site.controller.hellos[1].backends.map(\.backend) == ["demo1", "demo2"])
+        #expect(site.controller.hellos[1].backends.allSatisfy { $0.fencingToken == 7 })
+        #expect(site.controller.hellos[0].session != site.controller.hellos[1].session)
+        let second = try BackendID("demo2")
+        try site.wait(for: "the second's end") { site.warden.requests.contains(.forget(second)) }
+        #expect(site.controller.states(of: "demo2").last?.reason == .lost)
+
+        site.controller.send(.route(site.grant("token", "demo1")))
+        #expect(try site.get("/token/").status == 200)
+        #expect(site.warden.sandboxes.count == 1)
+    }
+
+    @Test("Without an answer to any renewal backends are asked to end, then killed, and their connections are cut")
+    func leaseIsLost() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        site.controller.lease = try LeaseTimes(renew: 200, soft: 1_000, hard: 1_500, expiry: 2_000)
+        site.warden.offers[0].gracePeriodSeconds = 30
+        site.warden.endsOn = []
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        let backend = try BackendID("demo1")
+        let first = try #require(site.warden.sandboxes[backend]?.hardDeadline)
+        try site.wait(for: "a later deadline") {
+            site.warden.sandboxes[backend].map { $0.hardDeadline > first } ?? false
+        }
+
+        site.controller.send(.route(site.grant("token", "demo1")))
+        var answer: Result<Response, HTTPClientError>?
+        try site.start("/token/held") { answer = $0 }
+        try site.wait(for: "the request") { !site.held.isEmpty }
+
+        site.controller.silent = [.renewals]
+        try site.wait(for: "soft") { site.warden.requests.contains(.terminate(backend, .soft)) }
+        #expect(answer == nil, "what is under way may end by itself")
+        #expect(try site.get("/token/").status == 410, "nothing new is let in")
+        try site.wait(for: "hard") { site.warden.requests.contains(.terminate(backend, .hard)) }
+        // By then the deadline that the warden was told of stands, and has come.
+        let promised = try #require(site.warden.sandboxes[backend]?.hardDeadline)
+        #expect(BootInstant.now >= promised)
+        // The sandbox has not ended yet, and is cut off already.
+        try site.wait(for: "cut", within: .seconds(5)) { answer != nil }
+        #expect((try? answer?.get())?.status != 200)
+        site.warden.endsOn = [.hard]
+        try site.wait(for: "end") { site.controller.states(of: "demo1").last?.status == .terminated }
+        #expect(site.controller.states(of: "demo1").last?.reason == .keyExpired)
+        let renewals = site.controller.messages.count { if case .renew = $0 { true } else { false } }
+        #expect(renewals >= 4, "it kept trying")
+
+        site.order("demo2")
+        try site.wait(for: "no start without a lease") {
+            site.controller.states(of: "demo2").last?.status == .terminated
+        }
+        #expect(site.controller.states(of: "demo2").last?.reason == .keyExpired)
+        #expect(site.warden.sandboxes[try BackendID("demo2")] == nil)
+    }
+
+    @Test("An idle backend is swept; one with a request in flight is not")
+    func idleSweep() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1") { $0.maxIdleSeconds = 1 }
+        site.controller.send(.route(site.grant("token", "demo1")))
+        var answer: Int?
+        try site.start("/token/held") { answer = (try? $0.get())?.status ?? 0 }
+        try site.wait(for: "the request") { !site.held.isEmpty }
+        try site.pass(.milliseconds(3_500))
+        #expect(site.controller.states(of: "demo1").last?.status == .ready)
+        site.answerHeld()
+        try site.wait(for: "answer") { answer != nil }
+        #expect(answer == 200)
+        try site.wait(for: "end") { site.controller.states(of: "demo1").last?.status == .terminated }
+        let end = try #require(site.controller.states(of: "demo1").last)
+        #expect(end.reason == .swept && end.kind == .soft)
+        #expect(end.message?.hasPrefix("Nobody had a connection or sent a request for 1 s.") == true)
+    }
+
+    @Test("A warden that went away took its sandboxes along, and the next one is used")
+    func wardenRestarts() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        site.warden.sandboxes = [:]
+        site.warden.cut()
+        try site.wait(for: "lost") { site.controller.states(of: "demo1").last?.status == .terminated }
+        #expect(site.controller.states(of: "demo1").last?.reason == .lost)
+        site.order("demo2")
+        try site.wait(for: "ready again") { site.controller.states(of: "demo2").last?.status == .ready }
+    }
+
+    @Test("States that were not confirmed are told again, also over a new connection")
+    func statesAreToldAgain() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.controller.silent = [.states]
+        site.order("demo1")
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        func told() -> Int {
+            site.controller.messages.count { $0 == .state(backend: "demo1", state: BackendState(.ready)) }
+        }
+        try site.wait(for: "told twice") { told() >= 2 }
+        site.controller.cut()
+        let before = told()
+        try site.wait(for: "told over the next connection") { told() > before }
+        #expect(site.controller.hellos.last?.backends.first?.state.status == .ready)
+        site.controller.silent = []
+        site.controller.send(.terminate(backend: "demo1", kind: .hard, reason: .external))
+        let backend = try BackendID("demo1")
+        try site.wait(for: "forget") { site.warden.requests.contains(.forget(backend)) }
+    }
+
+    @Test("Missing cgroup controllers are refused by name, or said loudly when that is allowed")
+    func missingControllers() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        site.warden.missingControllers = ["memory", "pids"]
+        try site.startDrone()
+        try site.wait(for: "refusal") { site.refusal != nil }
+        #expect(site.refusal?.description.contains("memory, pids") == true)
+        #expect(site.controller.hellos.isEmpty)
+        try site.startDrone { $0.controllers = .optional }
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        #expect(site.logged.text.contains("NOT ENFORCED: memory, pids"))
+    }
+
+    @Test("Stopped with its backends, a drone ends them and reports it first")
+    func stopsBackends() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        var stopped = false
+        site.drone?.stop(.stopBackends) { [loop = site.loop] in
+            stopped = true
+            loop.stop()
+        }
+        try site.wait(for: "stop") { stopped }
+        #expect(site.controller.states(of: "demo1").last?.status == .terminated)
+        let backend = try BackendID("demo1")
+        try site.wait(for: "forget") { site.warden.requests.contains(.forget(backend)) }
+    }
+
+    @Test("Stopped without its backends, a drone leaves them to the next one")
+    func keepsBackends() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        var stopped = false
+        site.drone?.stop(.keepBackends) { [loop = site.loop] in
+            stopped = true
+            loop.stop()
+        }
+        try site.wait(for: "stop") { stopped }
+        #expect(site.warden.sandboxes.count == 1)
+        #expect(!site.warden.requests.contains { if case .terminate = $0 { true } else { false } })
+    }
+}

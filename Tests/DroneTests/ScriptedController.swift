@@ -1,0 +1,71 @@
+import FoundationEssentials
+import HTTP
+import Linux
+import Model
+
+/// The controller's side of the link, on a real HTTP server: it notes what drones say, and answers unless told not to.
+final class ScriptedController {
+    /// What it leaves unanswered.
+    enum Silence: Hashable {
+        case hello
+        case renewals
+        case states
+    }
+
+    var lease = LeaseTimes.standard
+    /// Which backends a welcome keeps; nil all that the hello names.
+    var keep: [String]?
+    var silent: Set<Silence> = []
+    private(set) var messages: [DroneMessage] = []
+    private(set) var path: String?
+    private(set) var server: HTTPServer!
+    private var socket: WebSocketConnection?
+    private let onChange: () -> Void
+
+    init(loop: EventLoop, onChange: @escaping () -> Void) throws {
+        self.onChange = onChange
+        server = try HTTPServer(loop: loop, address: .loopback(0)) { [unowned self] request, responder in
+            path = request.path + (request.query.isEmpty ? "" : "?" + request.query.encoded)
+            socket = responder.acceptWebSocket()
+            socket?.onText = { [unowned self] in received($0) }
+        }
+    }
+
+    var hellos: [DroneHello] {
+        messages.compactMap { if case .hello(let hello) = $0 { hello } else { nil } }
+    }
+
+    /// The states that were reported of a backend, each once, in their order.
+    func states(of backend: String) -> [BackendState] {
+        var states: [BackendState] = []
+        for case .state(backend, let state) in messages where !states.contains(state) { states.append(state) }
+        return states
+    }
+
+    func send(_ message: ControllerMessage) {
+        guard let bytes = try? JSONEncoder().encode(message) else { return }
+        socket?.send(String(decoding: bytes, as: UTF8.self))
+    }
+
+    /// Loses the connection.
+    func cut() {
+        socket?.close(.goingAway)
+        socket = nil
+    }
+
+    private func received(_ text: String) {
+        guard let message = try? JSONDecoder().decode(DroneMessage.self, from: Data(text.utf8)) else { return }
+        messages.append(message)
+        switch message {
+        case .hello(let hello):
+            if silent.contains(.hello) { break }
+            let kept = keep ?? hello.backends.map(\.backend)
+            send(.welcome(controller: "co-test", lease: lease, keep: kept))
+        case .renew(let sequence): if !silent.contains(.renewals) { send(.renewed(sequence: sequence)) }
+        case .state(let backend, let state):
+            if !silent.contains(.states) { send(.stateSaved(backend: backend, status: state.status)) }
+        case .routeRequest: break
+        }
+        onChange()
+    }
+}
