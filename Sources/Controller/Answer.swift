@@ -129,6 +129,8 @@ struct BackendList: Encodable {
         /// Whole seconds since it was scheduled.
         var ageSeconds: Int64
         var fencingToken: Int64
+        /// What its proxy last said; absent until it was used.
+        var traffic: BackendTraffic?
 
         enum CodingKeys: String, CodingKey {
             case id
@@ -139,6 +141,7 @@ struct BackendList: Encodable {
             case image
             case ageSeconds = "age_seconds"
             case fencingToken = "fencing_token"
+            case traffic
         }
     }
 

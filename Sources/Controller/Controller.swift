@@ -14,6 +14,7 @@ final class Controller {
     /// `co-` and 14 random characters, new with each start.
     let name: String
     var sessions: SessionTable
+    var traffic = TrafficTable()
     private(set) lazy var links = DroneLinks(self)
     private(set) lazy var connects = ConnectDesk(self)
     private(set) lazy var streams = StatusStreams(self)
@@ -88,6 +89,7 @@ final class Controller {
                     "message": line.state.message ?? "",
                 ])
             connects.ended(backend)
+            traffic.ended(backend)
         }
     }
 

@@ -86,6 +86,7 @@ final class DroneLinks {
         case (.renew(let sequence), .known(let drone)): renew(sequence, drone, link)
         case (.state(let backend, let state), .known(let drone)): record(state, of: backend, drone, link)
         case (.routeRequest(let token), .known(let drone)): answerRoute(token, drone, link)
+        case (.traffic(let reports), .known(let drone)): controller.traffic.report(reports, from: drone)
         }
     }
 
@@ -104,6 +105,7 @@ final class DroneLinks {
         }
         if let replaced { close(replaced, "replaced by a newer connection") }
         link.phase = .known(row.name)
+        controller.traffic.restarted(row.name)
         controller.store.perform({ store throws(StoreError) in
             try HelloJob(row: row, reports: hello.backends).run(store)
         }) { [weak self] result in

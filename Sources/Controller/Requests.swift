@@ -101,12 +101,20 @@ extension Controller {
         store.perform({ [after] store throws(StoreError) in
             BackendList(
                 try store.backends(which, after: after, limit: limit), limit: limit, now: store.nowMilliseconds)
-        }) { result in
+        }) { [weak self] result in
+            guard let self else { return }
             switch result {
-            case .success(let list): caller.answer(Answer.json(list))
+            case .success(var list):
+                for index in list.backends.indices { list.backends[index].traffic = trafficRow(list.backends[index]) }
+                caller.answer(Answer.json(list))
             case .failure(let error): caller.refuse(error)
             }
         }
+    }
+
+    private func trafficRow(_ row: BackendList.Backend) -> BackendTraffic? {
+        guard let id = try? BackendID(row.id), let drone = try? DroneName(row.drone) else { return nil }
+        return traffic.traffic(of: id, on: drone)
     }
 
     private func answerState(_ cluster: ClusterName, _ caller: Caller) {

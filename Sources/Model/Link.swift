@@ -8,6 +8,40 @@ public enum DroneMessage: Hashable, Sendable, Codable {
     case state(backend: String, state: BackendState)
     /// Asks what a token leads to, when it was not pushed.
     case routeRequest(token: String)
+    /// What the proxy did for backends since it was last told, those without a change left out. For people to see;
+    /// nothing is decided by it.
+    case traffic([BackendTraffic])
+}
+
+/// What a drone's proxy has done for one backend since the drone started.
+public struct BackendTraffic: Hashable, Sendable, Codable {
+    /// Which.
+    public var backend: String
+    /// Requests in flight and upgraded connections, now.
+    public var connections: Int64
+    /// Requests ever accepted for it.
+    public var requests: Int64
+    /// Bytes of bodies and tunnels that went through splice(2), both ways.
+    public var bytesSpliced: Int64
+    /// Bytes of bodies and tunnels that were copied, both ways.
+    public var bytesCopied: Int64
+
+    /// - Parameters: as the properties say.
+    public init(backend: String, connections: Int64, requests: Int64, bytesSpliced: Int64, bytesCopied: Int64) {
+        self.backend = backend
+        self.connections = connections
+        self.requests = requests
+        self.bytesSpliced = bytesSpliced
+        self.bytesCopied = bytesCopied
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case backend
+        case connections
+        case requests
+        case bytesSpliced = "bytes_spliced"
+        case bytesCopied = "bytes_copied"
+    }
 }
 
 /// All that a drone has when it connects.
