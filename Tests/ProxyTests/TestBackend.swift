@@ -117,18 +117,17 @@ func ok(_ body: String = "", _ fields: String = "") -> [UInt8] {
     Array("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\(fields)\r\n\(body)".utf8)
 }
 
-/// Bytes that differ from place to place, so that a lost or doubled block shows.
+/// Bytes that differ from place to place, so that a lost or doubled block shows: they repeat after a prime number of bytes.
 func pattern(_ count: Int, from offset: Int = 0) -> [UInt8] {
-    [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-        var index = 0
-        while index < count {
-            let place = UInt64(offset + index) / 8
-            var word = place &* 0x9E37_79B9_7F4A_7C15
-            word ^= word >> 29
-            let shift = (offset + index) % 8
-            buffer[index] = UInt8(truncatingIfNeeded: word >> UInt64(shift * 8))
-            index += 1
-        }
-        filled = count
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count)
+    while bytes.count < count {
+        let place = (offset + bytes.count) % patternBlock.count
+        bytes += patternBlock[place..<min(patternBlock.count, place + count - bytes.count)]
     }
+    return bytes
+}
+
+private let patternBlock: [UInt8] = (0..<1_048_573).map { place in
+    UInt8(truncatingIfNeeded: (UInt64(place) &* 0x9E37_79B9_7F4A_7C15) >> 53)
 }
