@@ -36,6 +36,18 @@ struct Caller {
     /// Answers with an error and logs it under the same id.
     /// - Parameter detail: what the log may know and the client may not.
     func refuse(_ failure: Failure, detail: String? = nil) {
+        answer(Self.logged(failure, request, detail: detail))
+    }
+
+    /// Answers for a fault of the store.
+    func refuse(_ error: StoreError) { refuse(Failure(error), detail: error.description) }
+
+    /// The answer to what never became a request.
+    static func refusal(_ status: Int, _ sentence: String) -> Response {
+        logged(Failure(.invalidRequest, status: status, sentence), "malformed", detail: nil)
+    }
+
+    private static func logged(_ failure: Failure, _ request: String, detail: String?) -> Response {
         let id = RandomName.fresh()
         Log.write(
             failure.status >= 500 ? .error : .warn, "refused",
@@ -43,9 +55,6 @@ struct Caller {
                 "request": request, "error": id, "status": "\(failure.status)", "kind": failure.kind.rawValue,
                 "message": failure.message, "detail": detail ?? "",
             ])
-        answer(Answer.failure(failure, id: id))
+        return Answer.failure(failure, id: id)
     }
-
-    /// Answers for a fault of the store.
-    func refuse(_ error: StoreError) { refuse(Failure(error), detail: error.description) }
 }

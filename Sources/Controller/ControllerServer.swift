@@ -27,9 +27,9 @@ public final class ControllerServer {
         var limits = HTTPServer.Limits()
         limits.connectionCountMax = 16_384
         do throws(HTTPServer.ListenError) {
-            server = try HTTPServer(loop: loop, address: configuration.address, limits: limits) {
-                [controller] request, responder in controller.handle(request, responder)
-            }
+            server = try HTTPServer(
+                loop: loop, address: configuration.address, limits: limits, refusal: Caller.refusal
+            ) { [controller] request, responder in controller.handle(request, responder) }
         } catch {
             store.stop()
             throw .listen(error)

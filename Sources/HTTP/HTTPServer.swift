@@ -47,11 +47,15 @@ public final class HTTPServer {
     /// Answers a request, now or later, through the responder.
     public typealias Handler = (Request, Responder) -> Void
 
+    /// Makes the answer to what never became a request (malformed, too long, too late) from its status and a sentence.
+    public typealias Refusal = (Int, String) -> Response
+
     private enum Phase { case accepting, full, closing(whenDone: () -> Void), closed }
 
     let loop: EventLoop
     let limits: Limits
     let handler: Handler
+    let refusal: Refusal
     private var listener: Descriptor?
     private var registration: EventLoop.Registration?
     private var phase = Phase.accepting
@@ -61,13 +65,17 @@ public final class HTTPServer {
     public let address: SocketAddress
 
     /// Listens at once. The server lives until ``close(grace:whenDone:)`` even if nobody holds it.
-    /// - Parameter handler: called on the loop's thread for every well-formed request.
+    /// - Parameters:
+    ///   - refusal: how malformed and oversized requests are answered; in plain text if nothing is given.
+    ///   - handler: called on the loop's thread for every well-formed request.
     public init(
-        loop: EventLoop, address: SocketAddress, limits: Limits = Limits(), handler: @escaping Handler
+        loop: EventLoop, address: SocketAddress, limits: Limits = Limits(),
+        refusal: @escaping Refusal = Response.text, handler: @escaping Handler
     ) throws(ListenError) {
         self.loop = loop
         self.limits = limits
         self.handler = handler
+        self.refusal = refusal
         do throws(SystemError) {
             let listener = try Socket.tcpListener(address)
             self.address = SocketAddress(host: address.host, port: try Socket.localPort(listener.raw))

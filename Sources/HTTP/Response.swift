@@ -25,11 +25,6 @@ public struct Response: Equatable, Sendable {
         Response(status: status, fields: ["content-type": "application/json"], body: body)
     }
 
-    /// The answer to a head that was refused.
-    static func refusing(_ refusal: HeadRefusal) -> Response {
-        .text(Int(refusal.status), "\(refusal.reason)")
-    }
-
     /// The phrase that RFC 9110 section 15 gives a status; empty for rare ones.
     static func reasonPhrase(_ status: Int) -> String {
         switch status {

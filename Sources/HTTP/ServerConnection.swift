@@ -76,14 +76,14 @@ final class ServerConnection: SocketStreamOwner {
         let parsed = input.withUnsafeBytes { layout.parse($0) }
         switch parsed {
         case .incomplete: return
-        case .invalid(let refusal): refuse(.refusing(refusal))
+        case .invalid(let refusal): refuse(Int(refusal.status), "\(refusal.reason)")
         case .complete(let count):
             do throws(HeadRefusal) {
                 let request = try makeRequest()
                 input.removeFirst(count)
                 begin(request)
             } catch {
-                refuse(.refusing(error))
+                refuse(Int(error.status), "\(error.reason)")
             }
         }
     }
@@ -124,7 +124,7 @@ final class ServerConnection: SocketStreamOwner {
             request.body = collector.body
             dispatch(request, persistence)
         case .tooLarge: refuseTooLarge()
-        case .malformed(let refusal): refuse(.text(400, "\(refusal.reason)"))
+        case .malformed(let refusal): refuse(400, "\(refusal.reason)")
         }
     }
 
@@ -135,13 +135,13 @@ final class ServerConnection: SocketStreamOwner {
     }
 
     private func refuseTooLarge() {
-        refuse(.text(413, "The body is larger than \(server.limits.bodyByteCountMax) bytes."))
+        refuse(413, "The body is larger than \(server.limits.bodyByteCountMax) bytes.")
     }
 
     /// Answers what cannot be a request; what follows it on the connection cannot be trusted to be one either.
-    private func refuse(_ response: Response) {
+    private func refuse(_ status: Int, _ sentence: String) {
         phase = .answering(.get, .close)
-        answer(response)
+        answer(server.refusal(status, sentence))
     }
 
     // MARK: Output
@@ -249,7 +249,7 @@ final class ServerConnection: SocketStreamOwner {
     private func deadlinePassed() {
         switch phase {
         case .head where input.isEmpty: stream?.finish()
-        case .head, .body: refuse(.text(408, "The request did not arrive in time."))
+        case .head, .body: refuse(408, "The request did not arrive in time.")
         case .answering, .streaming, .upgraded, .finishing: break
         }
     }

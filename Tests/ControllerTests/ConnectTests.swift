@@ -215,4 +215,16 @@ import Testing
         #expect(try await drone.all().count == 2)
         try await site.stop()
     }
+
+    @Test("A body beyond the limit and a malformed request get an error of the API, too")
+    func notEvenARequest() async throws {
+        let site = try await TestSite()
+        let large = try await site.connect("\"\(String(repeating: "x", count: 2 * 1024 * 1024))\"")
+        #expect(large.status == 413)
+        #expect(try large.error().kind == .invalidRequest)
+        let malformed = try await site.send(.get, "/ctrl/backends", fields: ["content-length": "x"])
+        #expect(malformed.status == 400)
+        #expect(try malformed.error().kind == .invalidRequest)
+        try await site.stop()
+    }
 }
