@@ -25,6 +25,7 @@ from websocket_client import Client  # noqa: E402
 
 BINARIES = pathlib.Path(os.environ.get("PLANE_BINARIES", ROOT / ".build" / "release"))
 IMAGES = pathlib.Path(os.environ.get("PLANE_TEST_IMAGES", "/var/lib/plane/images"))
+FOLDER = os.environ.get("PLANE_TEST_FOLDER", "/var/lib")  # on a file system that can be idmapped
 PLANE = str(BINARIES / "plane")
 WARDEN = str(BINARIES / "plane-warden")
 CGROUPS = next(line.split()[1] for line in open("/proc/mounts") if line.split()[2] == "cgroup2")
@@ -123,7 +124,7 @@ class PlaneSite:
     """`plane dev` in a state folder of its own; a context manager that leaves nothing behind."""
 
     def __init__(self, *arguments, images=("python-repl",)):
-        self.state = pathlib.Path(tempfile.mkdtemp(prefix="plane-test-", dir="/var/lib"))
+        self.state = pathlib.Path(tempfile.mkdtemp(prefix="plane-test-", dir=FOLDER))
         self.state.chmod(0o755)
         self.port, self.proxy_port = free_port(), free_port()
         self.arguments = arguments
