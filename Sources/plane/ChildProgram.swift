@@ -11,6 +11,14 @@ enum ChildProgram {
         var errors: Int32? = STDERR_FILENO
     }
 
+    /// Who gets the signals that a terminal sends.
+    enum Group {
+        /// The child too.
+        case shared
+        /// Only this process, which ends the child when it sees fit. setpgid(2).
+        case own
+    }
+
     /// How a child ended, and the signal that made us end it.
     struct End {
         let status: ExitStatus
@@ -18,20 +26,23 @@ enum ChildProgram {
     }
 
     /// Starts a program. It gets SIGTERM when this process dies.
-    static func start(_ call: ProgramCall, streams: Streams) throws(SystemError) -> ProcessDescriptor {
+    static func start(
+        _ call: ProgramCall, streams: Streams, group: Group
+    ) throws(SystemError) -> ProcessDescriptor {
         precondition(CurrentProcess.threadCount() == 1, "a child of a threaded process inherits locks without owners")
         switch try Clone.process(namespaces: [], cgroup: nil) {
         case .child:
-            become(call, streams)
+            become(call, streams, group)
         case .parent(_, let process):
             return process
         }
     }
 
-    private static func become(_ call: ProgramCall, _ streams: Streams) -> Never {
+    private static func become(_ call: ProgramCall, _ streams: Streams, _ group: Group) -> Never {
         let failure: SystemError
         do throws(SystemError) {
             try CurrentProcess.setParentDeathSignal(SIGTERM)
+            if group == .own { setpgid(0, 0) }
             Signals.resetForExec()
             try place(streams)
             failure = call.replaceThisProcess()

@@ -94,7 +94,7 @@ struct ImageBuildCommand: Subcommand {
     private func build(_ program: String, into folder: String, _ signals: borrowing SignalDescriptor) throws {
         // Progress belongs to standard error: standard output stays free.
         let child = try ChildProgram.start(
-            ProgramCall(program, [folder]), streams: ChildProgram.Streams(output: STDERR_FILENO))
+            ProgramCall(program, [folder]), streams: ChildProgram.Streams(output: STDERR_FILENO), group: .shared)
         let end = try ChildProgram.awaitEnd(child, passingOn: signals)
         if let signal = end.interruption {
             throw CommandFailure("stopped by signal \(signal); nothing of the new image is kept")

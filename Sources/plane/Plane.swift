@@ -7,6 +7,12 @@ struct Plane {
     /// In the order in which `plane --help` shows them.
     static var commands: [CommandEntry] {
         [
+            .command(DevCommand.self),
+            .command(ConnectCommand.self),
+            .command(ListCommand.self),
+            .command(StatusCommand.self),
+            .command(TerminateCommand.self),
+            .command(ReplCommand.self),
             .command(RunCommand.self),
             .group(
                 "image", "build, list and remove images",
@@ -14,6 +20,8 @@ struct Plane {
             .group(
                 "policy", "check, explain and compile policies",
                 [PolicyCheckCommand.self, PolicyExplainCommand.self, PolicyCompileCommand.self]),
+            .command(ControllerCommand.self),
+            .command(DroneCommand.self),
             .command(DoctorCommand.self),
             .command(VersionCommand.self),
         ]
