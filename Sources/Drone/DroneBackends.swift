@@ -119,6 +119,7 @@ extension Drone {
         proxy.send(.removeBackend(id: backend.id.text))
         release(backend)
         backends[backend.id] = nil
+        routes.forgotten(backend: backend.id.text)
         forgotten.insert(backend.id)
         stopIfAllEnded()
     }

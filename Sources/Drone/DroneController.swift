@@ -65,6 +65,8 @@ extension Drone {
         for backend in Array(backends.values) {
             begin(backend)
             tellUnsaved(backend, now: .now)
+            // This controller may be another one, which has heard nothing yet.
+            backend.toldTraffic = nil
         }
         perform(routes.linkOpened(now: .now))
         proxy.send(.setReadiness(.ready))

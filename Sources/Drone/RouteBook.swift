@@ -33,6 +33,8 @@ struct RouteBook: Equatable, Sendable {
 
     private var asked: [String: BootInstant] = [:]
     private var granted: [String: [Grant]] = [:]
+    /// Tokens of backends that take no requests any more, until the backend is forgotten: nobody needs to be asked.
+    private var shut: [String: String] = [:]
 
     private struct Grant: Equatable {
         let token: String
@@ -44,6 +46,7 @@ struct RouteBook: Equatable, Sendable {
 
     /// A request came for a token that the proxy does not know.
     mutating func needed(_ token: String, now: BootInstant) -> [Action] {
+        if shut[token] != nil { return [.unknown(token: token)] }
         if let since = asked[token], now - since < .seconds(1) { return [] }
         if asked[token] == nil, asked.count >= Self.askedMax {
             asked = asked.filter { now - $0.value < Self.askLimit }
@@ -67,6 +70,7 @@ struct RouteBook: Equatable, Sendable {
         case .unreachable: return wasAsked ? [.unknown(token: grant.token)] : []
         case .reachable:
             let expires = grant.lifetimeMilliseconds.map { now + .milliseconds($0) } ?? BootInstant(nanoseconds: .max)
+            shut[grant.token] = nil
             remember(grant, expires: expires, now: now)
             return [.set(grant, expires: expires)]
         }
@@ -80,8 +84,13 @@ struct RouteBook: Equatable, Sendable {
 
     /// A backend takes no requests any more.
     mutating func closed(backend: String) -> [Action] {
-        (granted.removeValue(forKey: backend) ?? []).map { .remove(token: $0.token) }
+        let grants = granted.removeValue(forKey: backend) ?? []
+        for grant in grants { shut[grant.token] = backend }
+        return grants.map { .remove(token: $0.token) }
     }
+
+    /// A backend is forgotten; about its tokens only the controller knows.
+    mutating func forgotten(backend: String) { shut = shut.filter { $0.value != backend } }
 
     private mutating func remember(_ grant: RouteGrant, expires: BootInstant, now: BootInstant) {
         var tokens = granted[grant.backend] ?? []

@@ -34,6 +34,8 @@ struct DroneStoryTests {
         #expect(request.fields["x-verified-backend"] == "demo1")
         #expect(request.fields["x-plane-fencing-token"] == "7")
 
+        try site.wait(for: "traffic") { site.controller.traffic(of: "demo1")?.requests == 1 }
+
         let spawns = site.warden.requests.compactMap { if case .spawn(let spawn) = $0 { spawn } else { nil } }
         #expect(spawns.count == 1, "an order that comes twice starts one")
         let spawn = try #require(spawns.first)

@@ -68,6 +68,16 @@ struct RouteBookTests {
         #expect(routes.closed(backend: "demo2") == [.remove(token: "c")])
     }
 
+    @Test("A closed backend's tokens are answered without asking, until the backend is forgotten")
+    func shut() {
+        var routes = RouteBook()
+        _ = routes.granted(grant("t"), .reachable, now: at(0))
+        _ = routes.closed(backend: "demo1")
+        #expect(routes.needed("t", now: at(1)) == [.unknown(token: "t")])
+        routes.forgotten(backend: "demo1")
+        #expect(routes.needed("t", now: at(2)) == [.ask(token: "t")])
+    }
+
     @Test("Tokens of a long-lived backend do not grow without bound")
     func bounded() {
         var routes = RouteBook()

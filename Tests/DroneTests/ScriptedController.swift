@@ -42,6 +42,14 @@ final class ScriptedController {
         return states
     }
 
+    /// What was last told of a backend's traffic.
+    func traffic(of backend: String) -> BackendTraffic? {
+        messages.reversed().lazy.compactMap { message -> BackendTraffic? in
+            guard case .traffic(let all) = message else { return nil }
+            return all.first { $0.backend == backend }
+        }.first
+    }
+
     func send(_ message: ControllerMessage) {
         guard let bytes = try? JSONEncoder().encode(message) else { return }
         socket?.send(String(decoding: bytes, as: UTF8.self))
@@ -64,7 +72,7 @@ final class ScriptedController {
         case .renew(let sequence): if !silent.contains(.renewals) { send(.renewed(sequence: sequence)) }
         case .state(let backend, let state):
             if !silent.contains(.states) { send(.stateSaved(backend: backend, status: state.status)) }
-        case .routeRequest: break
+        case .routeRequest, .traffic: break
         }
         onChange()
     }

@@ -36,6 +36,8 @@ final class TestSite {
         self.loop = loop
         folder = "/tmp/plane-drone-\(CurrentProcess.randomBytes(6).map { String($0, radix: 16) }.joined())"
         try File.makeDirectories(folder, mode: 0o755)
+        // Another test that binds its socket at this moment has narrowed the mask of the whole process.
+        chmod(folder, 0o755)
         client = HTTPClient(loop: loop)
         var serve: (Request, Responder) -> Void = { _, _ in }
         upstream = try HTTPServer(loop: loop, address: .loopback(0)) { serve($0, $1) }
