@@ -113,6 +113,10 @@ extension StateFolder {
     func prepare(userID: UInt32) throws {
         do throws(SystemError) {
             for folder in [path, images, policies, run, controller] { try File.makeDirectories(folder, mode: 0o755) }
+            // The drone passes through these to the socket, and reads nothing else there.
+            for folder in [path, images, policies, run] where chmod(folder, 0o755) != 0 {
+                throw SystemError(errno, "chmod \(folder)")
+            }
             guard chown(controller, userID, userID) == 0, chmod(controller, 0o700) == 0 else {
                 throw SystemError(errno, "chown \(controller)")
             }

@@ -29,11 +29,11 @@ final class DevelopmentSite {
     private var phase = Phase.starting
     private var endingRole: DevelopmentPlan.Role?
     private var startTimer: TimerToken?
+    /// Between two looks at what has no event.
+    private var lookInterval = Duration.milliseconds(5)
 
     /// How long all of it may take to be ready. A controller's check of a large database is the longest part.
     private static let startLimit = Duration.seconds(30)
-    /// Between two looks at what has no event. Short, since a start takes a few of them.
-    private static let lookInterval = Duration.milliseconds(10)
 
     init(_ plan: DevelopmentPlan, started: BootInstant) throws(SystemError) {
         self.plan = plan
@@ -105,7 +105,11 @@ final class DevelopmentSite {
         }
     }
 
-    private func lookAgain() { loop.schedule(after: Self.lookInterval) { [self] in look() } }
+    /// Soon at first, since most starts take a few looks, and then ever later.
+    private func lookAgain() {
+        loop.schedule(after: lookInterval) { [self] in look() }
+        lookInterval = min(lookInterval * 3 / 2, .milliseconds(250))
+    }
 
     /// Calls back with the answer, or looks again later.
     private func ask(_ path: String, _ answer: @escaping (JSONValue) -> Void) {

@@ -68,6 +68,8 @@ struct RunCommand: Subcommand {
         try CommandFailure.requireRoot(for: "it makes namespaces, mounts and cgroups", userID: geteuid())
         let warden = try ProgramCall.sibling("plane-warden", override: "PLANE_WARDEN")
         let plan = try compile()
+        umask(0o022)
+        try File.makeDirectories(state.run, mode: 0o755)
         let descriptor = try Self.memoryFile(plan)
         let flags = ["run", "--plan-descriptor", String(descriptor)] + wardenFlags
         throw ProgramCall(warden, flags).replaceThisProcess()
