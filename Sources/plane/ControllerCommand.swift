@@ -16,7 +16,7 @@ struct ControllerCommand: Subcommand {
             """,
         flags: [
             database, port, host, controllerURL, defaultCluster, bestOf, ProcessIdentity.user,
-        ] + LeaseFlags.all + [ProcessIdentity.endWithParent])
+        ] + LeaseFlags.all + [ProcessLifetime.flag])
 
     private static let database = Flag("--db", .required("FILE"), "the SQLite database, also as sqlite:FILE")
     private static let port = Flag(

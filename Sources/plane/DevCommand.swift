@@ -14,7 +14,7 @@ struct DevCommand: Subcommand {
             Several can run side by side, with other ports and state folders.
             """,
         flags: [
-            StateFolder.flag, port, proxyPort, host, user, requireControllers,
+            StateFolder.flag, port, proxyPort, host, user, requireControllers, ProcessLifetime.flag,
         ] + LeaseFlags.all)
 
     private static let port = Flag("--port", .value("PORT", default: "8080"), "of the controller; 0 takes a free one")
@@ -32,6 +32,7 @@ struct DevCommand: Subcommand {
     private let userID: UInt32
     private let limits: DevelopmentPlan.Limits
     private let leaseWords: [String]
+    private let lifetime: ProcessLifetime
 
     init(_ arguments: Arguments) throws(UsageError) {
         state = try StateFolder(arguments)
@@ -41,10 +42,12 @@ struct DevCommand: Subcommand {
         limits = arguments.isGiven(Self.requireControllers) ? .required : .asOffered
         _ = try LeaseFlags.times(arguments)
         leaseWords = LeaseFlags.words(arguments)
+        lifetime = ProcessLifetime(arguments)
     }
 
     func run() throws -> Int32 {
         try CommandFailure.requireRoot(for: "the warden makes namespaces, mounts and cgroups", userID: geteuid())
+        try lifetime.bind()
         let started = BootInstant.now
         umask(0o022)
         try state.prepare(userID: userID)

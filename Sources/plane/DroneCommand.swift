@@ -15,7 +15,7 @@ struct DroneCommand: Subcommand {
             """,
         flags: [
             controllerURL, cluster, name, pool, wardenSocket, proxyHost, proxyPort, proxyThreads, rootRedirect,
-            missingControllers, stopBackends, ProcessIdentity.user, ProcessIdentity.endWithParent,
+            missingControllers, stopBackends, ProcessIdentity.user, ProcessLifetime.flag,
         ])
 
     private static let controllerURL = Flag(

@@ -53,7 +53,7 @@ struct ListCommand: Subcommand {
         let age = try reader.integer("age_seconds", in: 0...Int64.max) ?? 0
         return [
             try reader.string("id") ?? "?", namespace.isEmpty ? name : "\(namespace)/\(name)",
-            try reader.string("status") ?? "?", ElapsedTime.text(.seconds(age)), try reader.string("image") ?? "?",
+            try reader.string("status") ?? "?", ElapsedTime.age(seconds: age), try reader.string("image") ?? "?",
             try reader.string("drone") ?? "?",
         ]
     }

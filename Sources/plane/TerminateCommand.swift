@@ -33,7 +33,8 @@ struct TerminateCommand: Subcommand {
         _ = try api.post("/ctrl/b/\(backend)/\(kind.rawValue)-terminate", .null)
         if waits {
             _ = try StatusFollower.follow(
-                api.url("/pub/b/\(backend)/status-stream").withoutUser, show: { form.show($0) },
+                api.url("/pub/b/\(backend)/status-stream").withoutUser,
+                show: { if $0.status >= .terminating { form.show($0) } },
                 until: { $0.status == .terminated })
         }
         return 0
