@@ -14,6 +14,8 @@ final class ScriptedWarden {
     /// Whether a terminate request ends a sandbox.
     var endsOn: Set<TerminationKind> = [.soft, .hard]
     private(set) var requests: [WardenRequest] = []
+    /// How often each was started.
+    private(set) var starts: [BackendID: Int] = [:]
     /// The writing ends of the commands' output.
     private(set) var outputs: [BackendID: Int32] = [:]
 
@@ -97,6 +99,9 @@ final class ScriptedWarden {
             send(.listed)
         case .spawn(let spawn):
             guard spawn.hardDeadline > .now else { return send(.refused(spawn.backend, message: "too late")) }
+            // As the warden does: a repeated request for what is there changes nothing.
+            guard sandboxes[spawn.backend] == nil else { return }
+            starts[spawn.backend, default: 0] += 1
             sandboxes[spawn.backend] = SandboxListing(
                 backend: spawn.backend, image: spawn.image, fencingToken: spawn.fencingToken,
                 hardDeadline: spawn.hardDeadline, note: spawn.note, exit: nil)
