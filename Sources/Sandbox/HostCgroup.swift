@@ -46,9 +46,10 @@ public struct HostCgroup: Sendable {
         if !missing.contains("pids") { try cgroup.write(String(limits.pidsMax), to: "pids.max") }
     }
 
-    /// Kills and removes what an earlier warden left behind, and waits until it is gone.
-    public func removeLeftovers() throws(SystemError) {
-        for name in try File.names(in: root.path) {
+    /// Kills and removes what a maker of sandboxes that was killed itself has left behind, and waits until it is gone.
+    /// - Parameter isLeftover: tells by a sandbox's name whether its maker is gone.
+    public func removeLeftovers(where isLeftover: (String) -> Bool) throws(SystemError) {
+        for name in try File.names(in: root.path) where isLeftover(name) {
             let cgroup = root.child(name)
             guard File.status(cgroup.path)?.kind == .directory else { continue }
             try cgroup.kill()

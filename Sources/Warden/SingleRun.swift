@@ -30,7 +30,8 @@ public enum SingleRun {
     private static func run(_ plan: SandboxPlan, _ configuration: WardenConfiguration) throws -> Int32 {
         let signals = try SignalDescriptor([SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH])
         let name = "run-\(getpid())"
-        let cgroup = try WardenServer.openCgroup(configuration, name: "\(configuration.cgroupName)-\(name)")
+        let cgroup = try WardenServer.openCgroup(
+            configuration, name: configuration.cgroupName + "-run", isLeftover: isLeftover)
         defer { cgroup.remove() }
         let scratch = configuration.runPath + "/scratch-\(getpid())"
         try File.makeDirectories(scratch, mode: 0o700)
@@ -55,6 +56,11 @@ public enum SingleRun {
             rest = try left.finish(on: &host)
         }
         return status
+    }
+
+    /// Runs share a cgroup folder; each has its own below, named for its process.
+    private static func isLeftover(_ name: String) -> Bool {
+        File.status("/proc/\(name.drop { $0 != "-" }.dropFirst())") == nil
     }
 
     private static func awaitEnd(_ sandbox: borrowing Sandbox, _ signals: borrowing SignalDescriptor) throws -> Int32 {

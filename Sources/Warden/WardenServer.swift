@@ -40,7 +40,9 @@ public final class WardenServer {
             Signals.ignoreBrokenPipe()
             home = try File.open("/proc/self/ns/net", O_RDONLY)
         } catch { throw WardenRefusal("cannot start: \(error)") }
-        let cgroup = try Self.openCgroup(configuration, name: configuration.cgroupName)
+        let cgroup = try Self.openCgroup(
+            // The lock says that there is no other warden: whatever is there was left.
+            configuration, name: configuration.cgroupName, isLeftover: { _ in true })
         do throws(SandboxFailure) {
             host = try SandboxHost.prepare(
                 scratch: configuration.runPath + "/scratch", cgroup: cgroup, lockFolder: "/run/lock/plane")
@@ -59,12 +61,12 @@ public final class WardenServer {
 
     /// The folder for the sandboxes' cgroups, or the refusal that names the controllers that are missing.
     static func openCgroup(
-        _ configuration: WardenConfiguration, name: String
+        _ configuration: WardenConfiguration, name: String, isLeftover: (String) -> Bool
     ) throws(WardenRefusal) -> HostCgroup {
         let cgroup: HostCgroup
         do throws(SystemError) {
             cgroup = try HostCgroup(name: name)
-            try cgroup.removeLeftovers()
+            try cgroup.removeLeftovers(where: isLeftover)
         } catch { throw WardenRefusal("cannot start: \(error)") }
         if cgroup.missing.isEmpty { return cgroup }
         guard configuration.controllers == .optional else {

@@ -42,7 +42,8 @@ struct SandboxRun {
         let (planEnd, planStart) = planPipe.split()
         close(planStart)
         defer { close(planEnd) }
-        let state = "/tmp/plane-sandbox-tests-\(getpid())"
+        // Beside the image's tree, so that it goes with the image.
+        let state = rootPath + "/../state"
         let (status, output, errors) = try Program.run(
             [
                 Program.built("plane-warden"), "run", "--plan-descriptor", "3", "--state", state,

@@ -9,7 +9,7 @@ import WardenProtocol
 final class WardenSite {
     let state: String
     private(set) var socket: Descriptor
-    private let warden: ProcessDescriptor
+    private var warden: ProcessDescriptor
     private let image: BusyboxImage
     /// Descriptors that came with replies; the test that wants one takes it out.
     var received: [Int32] = []
@@ -26,9 +26,26 @@ final class WardenSite {
             """
         let (status, _, errors) = try Program.run(["/bin/sh", "-c", script])
         try #require(status == .exited(code: 0), "\(errors)")
-        warden = try Program.start(
-            [Program.built("plane-warden"), "serve", "--state", state, "--allow-missing-controllers"])
+        warden = try Self.start(state)
         socket = try Self.connect(state)
+    }
+
+    private static func start(_ state: String) throws -> ProcessDescriptor {
+        try Program.start([Program.built("plane-warden"), "serve", "--state", state, "--allow-missing-controllers"])
+    }
+
+    /// Starts a warden on the same state folder after the first was killed.
+    func restart() throws {
+        warden = try Self.start(state)
+        socket = try Self.connect(state)
+    }
+
+    /// The folder of this warden's cgroups: the only one with a sandbox of the given name.
+    func cgroup(of backend: String) throws -> String? {
+        guard let mount = Cgroup.mountPoint() else { return nil }
+        return try File.names(in: mount).map { mount + "/" + $0 }.first {
+            File.status($0 + "/" + backend)?.kind == .directory
+        }
     }
 
     deinit {

@@ -152,8 +152,15 @@ struct WardenTests {
         try site.spawn("orphan")
         #expect(try site.receive() == .spawned(try BackendID("orphan")))
         let output = try site.takeDescriptor()
+        let left = try #require(try site.cgroup(of: "orphan"))
         try site.kill()
         // The command held the writing end: its end of file is the command's end.
         #expect(try WardenSite.text(of: output) == "")
+        #expect(try File.names(in: left).contains("orphan"), "nobody was there to remove its empty cgroup")
+
+        // The next warden finds the place and cleans it.
+        try site.restart()
+        _ = try site.greet()
+        #expect(try !File.names(in: left).contains("orphan"))
     }
 }
