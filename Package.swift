@@ -46,6 +46,7 @@ let package = Package(
             name: "plane-warden", dependencies: ["Warden", "Model"], swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
 
+        .testTarget(name: "LinuxTests", dependencies: ["Linux", "CLinux"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "Linux"], swiftSettings: strict),
         .testTarget(
             name: "WardenProtocolTests", dependencies: ["WardenProtocol", "Model", "Linux"], swiftSettings: strict),
