@@ -102,12 +102,15 @@ final class Controller {
     /// Deletes what is over, one bounded batch per job, until a batch is not full.
     private func clean() {
         let limit = ControllerConfiguration.cleaningBatch
+        let linked = sessions.linked.map(\.name)
         store.perform({ store throws(StoreError) -> Bool in
             let now = store.nowMilliseconds
+            let keptSince = now - ControllerConfiguration.endedKeptMilliseconds
+            try store.seen(linked)
             let tokens = try store.deleteTokens(expiredBefore: now, limit: limit)
-            let backends = try store.deleteBackends(
-                terminatedBefore: now - ControllerConfiguration.endedKeptMilliseconds, limit: limit)
-            return tokens == limit || backends == limit
+            let backends = try store.deleteBackends(terminatedBefore: keptSince, limit: limit)
+            let drones = try store.deleteDrones(seenBefore: keptSince, limit: limit)
+            return [tokens, backends, drones].contains(limit)
         }) { [weak self] result in
             switch result {
             case .success(true): self?.clean()

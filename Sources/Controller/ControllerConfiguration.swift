@@ -37,7 +37,7 @@ public struct ControllerConfiguration: Sendable {
     static let droneWait = Duration.seconds(5)
     /// How long a token of one connect call leads anywhere. The reference's value.
     static let tokenLifetimeMilliseconds: Int64 = 3_600_000
-    /// How long terminated backends, their history and their tokens are kept.
+    /// How long terminated backends, with their history and tokens, and absent drones are kept.
     static let endedKeptMilliseconds: Int64 = 7 * 24 * 3_600_000
     /// Between two cleanings. The reference's value.
     static let cleaningInterval = Duration.seconds(180)

@@ -9,7 +9,7 @@ extension Controller {
         let segments = request.pathSegments ?? []
         let caller = Caller(
             responder: responder, audience: Endpoint.isPublic(segments) ? .anyPage : .trusted,
-            request: segments.last ?? "")
+            request: String((segments.last ?? "").prefix(40)))
         do throws(Failure) {
             try answer(try Endpoint.find(request.method, segments), request, caller)
         } catch {

@@ -161,13 +161,13 @@ public struct DroneRow: Hashable, Sendable {
     public var willingness: Willingness
     /// Backends on it that have not terminated.
     public var backendCount: Int64
-    /// When it said hello last, the store's clock, milliseconds since 1970.
-    public var helloMilliseconds: Int64
+    /// When it was known to be there last, the store's clock, milliseconds since 1970.
+    public var seenMilliseconds: Int64
 
     /// - Parameters: as the properties say.
     public init(
         name: DroneName, cluster: ClusterName, pool: String, version: String, session: String, images: [ImageName],
-        willingness: Willingness = .accepting, backendCount: Int64 = 0, helloMilliseconds: Int64 = 0
+        willingness: Willingness = .accepting, backendCount: Int64 = 0, seenMilliseconds: Int64 = 0
     ) {
         self.name = name
         self.cluster = cluster
@@ -177,7 +177,7 @@ public struct DroneRow: Hashable, Sendable {
         self.images = images
         self.willingness = willingness
         self.backendCount = backendCount
-        self.helloMilliseconds = helloMilliseconds
+        self.seenMilliseconds = seenMilliseconds
     }
 }
 

@@ -99,14 +99,14 @@ extension SQLiteStatement {
     borrowing func droneRow() throws(StoreError) -> DroneRow {
         let texts = (0..<6).map { text($0) ?? "" }
         let willingness = Willingness(rawValue: integer(6) ?? 0) ?? .accepting
-        let (count, hello) = (integer(7) ?? 0, integer(8) ?? 0)
+        let (count, seen) = (integer(7) ?? 0, integer(8) ?? 0)
         return try stored { () throws(InvalidValue) in
             var images: [ImageName] = []
             for image in texts[5].split(separator: " ") { images.append(try ImageName(String(image))) }
             return DroneRow(
                 name: try DroneName(texts[0]), cluster: try ClusterName(texts[1]), pool: texts[2],
                 version: texts[3], session: texts[4], images: images, willingness: willingness, backendCount: count,
-                helloMilliseconds: hello)
+                seenMilliseconds: seen)
         }
     }
 }

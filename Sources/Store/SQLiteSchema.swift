@@ -50,7 +50,7 @@ enum SQLiteSchema {
             images TEXT NOT NULL,
             willingness INTEGER NOT NULL DEFAULT 0 CHECK (willingness IN (0, 1)),
             backend_count INTEGER NOT NULL DEFAULT 0 CHECK (backend_count >= 0),
-            hello_ms INTEGER NOT NULL
+            seen_ms INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;
 
         CREATE TABLE backend (
@@ -82,6 +82,7 @@ enum SQLiteSchema {
             message TEXT
         ) STRICT;
         CREATE INDEX backend_live ON backend (drone, id) WHERE status < 70;
+        CREATE INDEX backend_of_drone ON backend (drone);
         CREATE INDEX backend_ended ON backend (changed_ms) WHERE status = 70;
 
         CREATE TABLE held_key (

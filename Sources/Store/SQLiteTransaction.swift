@@ -246,10 +246,10 @@ final class SQLiteTransaction: StoreTransaction {
     func hello(_ drone: DroneRow) throws(StoreError) {
         var statement = try connection.statement(
             """
-            INSERT INTO drone (name, cluster, pool, version, session, images, hello_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO drone (name, cluster, pool, version, session, images, seen_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (name) DO UPDATE SET cluster = excluded.cluster, pool = excluded.pool,
                 version = excluded.version, session = excluded.session, images = excluded.images,
-                hello_ms = excluded.hello_ms
+                seen_ms = excluded.seen_ms
             """)
         for text in [drone.name.text, drone.cluster.text, drone.pool, drone.version, drone.session] {
             try statement.bind(text)
@@ -263,12 +263,21 @@ final class SQLiteTransaction: StoreTransaction {
     func drones() throws(StoreError) -> [DroneRow] {
         var statement = try connection.statement(
             """
-            SELECT name, cluster, pool, version, session, images, willingness, backend_count, hello_ms
+            SELECT name, cluster, pool, version, session, images, willingness, backend_count, seen_ms
             FROM drone ORDER BY name
             """)
         var rows: [DroneRow] = []
         while try statement.step() { rows.append(try statement.droneRow()) }
         return rows
+    }
+
+    func seen(_ drones: [DroneName]) throws(StoreError) {
+        for drone in drones {
+            var statement = try connection.statement("UPDATE drone SET seen_ms = ? WHERE name = ?")
+            try statement.bind(nowMilliseconds)
+            try statement.bind(drone.text)
+            try statement.run()
+        }
     }
 
     func backendCount(of drone: DroneName) throws(StoreError) -> Int64 {
@@ -309,6 +318,19 @@ final class SQLiteTransaction: StoreTransaction {
             """
             DELETE FROM backend WHERE id IN (
                 SELECT id FROM backend WHERE status = 70 AND changed_ms < ? ORDER BY changed_ms LIMIT ?)
+            """)
+        try statement.bind(milliseconds)
+        try statement.bind(Int64(limit))
+        try statement.run()
+        return connection.changes
+    }
+
+    func deleteDrones(seenBefore milliseconds: Int64, limit: Int) throws(StoreError) -> Int {
+        var statement = try connection.statement(
+            """
+            DELETE FROM drone WHERE name IN (
+                SELECT name FROM drone WHERE seen_ms < ?
+                    AND NOT EXISTS (SELECT 1 FROM backend WHERE backend.drone = drone.name) LIMIT ?)
             """)
         try statement.bind(milliseconds)
         try statement.bind(Int64(limit))

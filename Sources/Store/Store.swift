@@ -99,6 +99,9 @@ public protocol StoreTransaction: AnyObject {
     /// Records a drone's hello; keeps its willingness and count of backends.
     func hello(_ drone: DroneRow) throws(StoreError)
 
+    /// Notes that these drones are there now.
+    func seen(_ drones: [DroneName]) throws(StoreError)
+
     /// All drones by name.
     func drones() throws(StoreError) -> [DroneRow]
 
@@ -112,6 +115,10 @@ public protocol StoreTransaction: AnyObject {
 
     /// Deletes tokens whose time is over, at most `limit`. - Returns: how many.
     func deleteTokens(expiredBefore milliseconds: Int64, limit: Int) throws(StoreError) -> Int
+
+    /// Deletes drones that have not been there since and have no backend, terminated ones included, at most `limit`.
+    /// - Returns: how many.
+    func deleteDrones(seenBefore milliseconds: Int64, limit: Int) throws(StoreError) -> Int
 
     /// Deletes backends that terminated earlier, with their history and tokens, at most `limit`. - Returns: how many.
     func deleteBackends(terminatedBefore milliseconds: Int64, limit: Int) throws(StoreError) -> Int

@@ -89,7 +89,7 @@ import Testing
 
     @Test("A drone that stops renewing is given up: its backends are lost, its key is free, its link is closed")
     func sessionExpiry() async throws {
-        let lease = try LeaseTimes(renew: 50, soft: 200, hard: 300, expiry: 600)
+        let lease = try LeaseTimes(renew: 500, soft: 1500, hard: 2500, expiry: 3000)
         let site = try await TestSite(lease: lease)
         let silent = try await TestDrone(site)
         _ = try await silent.welcomed()
@@ -111,7 +111,7 @@ import Testing
 
     @Test("A drone that renews keeps its lease")
     func renewal() async throws {
-        let lease = try LeaseTimes(renew: 50, soft: 200, hard: 300, expiry: 600)
+        let lease = try LeaseTimes(renew: 500, soft: 1500, hard: 2500, expiry: 3000)
         let site = try await TestSite(lease: lease)
         let drone = try await TestDrone(site)
         _ = try await drone.welcomed()
@@ -119,7 +119,7 @@ import Testing
         try await drone.report(backend.backendID, BackendState(.ready))
         let clock = ContinuousClock()
         let start = clock.now
-        while clock.now - start < .milliseconds(1500) { _ = try await drone.all() }
+        while clock.now - start < .milliseconds(4500) { _ = try await drone.all() }
         #expect(try await status(site, backend.backendID) == .string("ready"))
         try await site.stop()
     }

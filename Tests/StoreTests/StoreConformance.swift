@@ -282,6 +282,14 @@ struct StoreConformance {
         }
         #expect(left.0.map(\.id.text) == ["b4", "b5"])
         #expect(left.1.isEmpty)
+        let drones = try store.transaction { tx throws(StoreError) in
+            let kept = try tx.deleteDrones(seenBefore: .max, limit: 5)
+            for name in ["b4", "b5"] { _ = try tx.record(BackendState(.terminated), of: id(name)) }
+            _ = try tx.deleteBackends(terminatedBefore: .max, limit: 5)
+            let young = try tx.deleteDrones(seenBefore: tx.nowMilliseconds, limit: 5)
+            return [kept, young, try tx.deleteDrones(seenBefore: .max, limit: 5), try tx.drones().count]
+        }
+        #expect(drones == [0, 0, 1, 0])
     }
 
     static func paging(_ store: any Store) throws {
