@@ -11,12 +11,28 @@ enum ChildProgram {
         var errors: Int32? = STDERR_FILENO
     }
 
-    /// Who gets the signals that a terminal sends.
-    enum Group {
-        /// The child too.
-        case shared
-        /// Only this process, which ends the child when it sees fit. setpgid(2).
-        case own
+    /// How far a child is set apart.
+    enum Setting {
+        /// A process group of its own: what a terminal sends reaches only this process, which ends the child in its
+        /// turn. setpgid(2).
+        case ownGroup
+        /// Pid and mount namespaces of its own: whatever it starts and mounts ends with it. pid_namespaces(7).
+        case ownNamespaces
+
+        var namespaces: Namespaces {
+            switch self {
+            case .ownGroup: []
+            case .ownNamespaces: [.pid, .mount]
+            }
+        }
+
+        /// What it gets when this process dies. The first process of a namespace takes SIGTERM only if it handles it.
+        var deathSignal: Int32 {
+            switch self {
+            case .ownGroup: SIGTERM
+            case .ownNamespaces: SIGKILL
+            }
+        }
     }
 
     /// How a child ended, and the signal that made us end it.
@@ -25,24 +41,32 @@ enum ChildProgram {
         let interruption: Int32?
     }
 
-    /// Starts a program. It gets SIGTERM when this process dies.
+    /// Starts a program, which ends when this process dies.
     static func start(
-        _ call: ProgramCall, streams: Streams, group: Group
+        _ call: ProgramCall, streams: Streams, _ setting: Setting
     ) throws(SystemError) -> ProcessDescriptor {
         precondition(CurrentProcess.threadCount() == 1, "a child of a threaded process inherits locks without owners")
-        switch try Clone.process(namespaces: [], cgroup: nil) {
+        switch try Clone.process(namespaces: setting.namespaces, cgroup: nil) {
         case .child:
-            become(call, streams, group)
+            become(call, streams, setting)
         case .parent(_, let process):
             return process
         }
     }
 
-    private static func become(_ call: ProgramCall, _ streams: Streams, _ group: Group) -> Never {
+    private static func become(_ call: ProgramCall, _ streams: Streams, _ setting: Setting) -> Never {
         let failure: SystemError
         do throws(SystemError) {
-            try CurrentProcess.setParentDeathSignal(SIGTERM)
-            if group == .own { setpgid(0, 0) }
+            try CurrentProcess.setParentDeathSignal(setting.deathSignal)
+            switch setting {
+            case .ownGroup: setpgid(0, 0)
+            case .ownNamespaces:
+                try MountTree.makePrivate()
+                // The host's /proc would tell the program other pids than its own.
+                try DetachedMount(
+                    fileSystem: "proc", options: [], attributes: [.noSetUserID, .noDevices, .noExecute]
+                ).attach(at: "/proc")
+            }
             Signals.resetForExec()
             try place(streams)
             failure = call.replaceThisProcess()
@@ -65,20 +89,28 @@ enum ChildProgram {
         }
     }
 
-    /// Waits for a child's end. The first of the signals is passed on to it as SIGTERM.
+    /// Waits for a child's end. The first of the signals is passed on to it as SIGTERM; if it goes on for longer than it
+    /// may, it is killed.
     static func awaitEnd(
-        _ child: borrowing ProcessDescriptor, passingOn signals: borrowing SignalDescriptor
+        _ child: borrowing ProcessDescriptor, passingOn signals: borrowing SignalDescriptor, patience: Duration
     ) throws(SystemError) -> End {
         var interruption: Int32?
+        var deadline: BootInstant?
         while true {
             var watched = [
                 pollfd(fd: child.raw, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: signals.raw, events: Int16(POLLIN), revents: 0),
             ]
-            if poll(&watched, 2, -1) < 0, errno != EINTR { throw SystemError(errno, "poll") }
+            let timeout = deadline.map { ($0 - .now).millisecondsRoundedUp } ?? -1
+            if poll(&watched, 2, timeout) < 0, errno != EINTR { throw SystemError(errno, "poll") }
             while let signal = signals.next() {
+                if interruption == nil { try child.signal(SIGTERM) }
                 interruption = interruption ?? signal
-                try child.signal(SIGTERM)
+                deadline = deadline ?? .now + patience
+            }
+            if let last = deadline, last <= .now {
+                try child.signal(SIGKILL)
+                deadline = nil
             }
             if let status = try child.reapIfEnded() { return End(status: status, interruption: interruption) }
         }

@@ -13,7 +13,7 @@ final class DevelopmentChild {
     init(_ call: ProgramCall, _ loop: EventLoop, onEnd: @escaping (ExitStatus) -> Void) throws(SystemError) {
         self.loop = loop
         process = try ChildProgram.start(
-            call, streams: ChildProgram.Streams(output: STDOUT_FILENO), group: .own)
+            call, streams: ChildProgram.Streams(output: STDOUT_FILENO), .ownGroup)
         registration = try loop.add(process.raw, .readable) { [self] _ in reap(onEnd) }
     }
 

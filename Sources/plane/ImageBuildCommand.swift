@@ -92,10 +92,11 @@ struct ImageBuildCommand: Subcommand {
     }
 
     private func build(_ program: String, into folder: String, _ signals: borrowing SignalDescriptor) throws {
-        // Progress belongs to standard error: standard output stays free.
+        // Progress belongs to standard error: standard output stays free. The namespaces, because a recipe starts many
+        // programs and mounts file systems, none of which may outlive it.
         let child = try ChildProgram.start(
-            ProgramCall(program, [folder]), streams: ChildProgram.Streams(output: STDERR_FILENO), group: .shared)
-        let end = try ChildProgram.awaitEnd(child, passingOn: signals)
+            ProgramCall(program, [folder]), streams: ChildProgram.Streams(output: STDERR_FILENO), .ownNamespaces)
+        let end = try ChildProgram.awaitEnd(child, passingOn: signals, patience: .seconds(5))
         if let signal = end.interruption {
             throw CommandFailure("stopped by signal \(signal); nothing of the new image is kept")
         }
