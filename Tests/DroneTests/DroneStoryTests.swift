@@ -264,6 +264,45 @@ struct DroneStoryTests {
         #expect(site.logged.text.contains("NOT ENFORCED: memory, pids"))
     }
 
+    @Test("A warden of another build, or one that talks nonsense, is named and tried again")
+    func strangeWarden() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        site.warden.version = 99
+        try site.startDrone()
+        try site.wait(for: "complaint") { site.logged.text.contains("speaks version 99, not") }
+        #expect(site.controller.hellos.isEmpty, "nothing is promised before the warden is known")
+        site.warden.version = WardenRequest.version
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        site.warden.sendGarbage()
+        try site.wait(for: "complaint") { site.logged.text.contains("reply 255 does not exist") }
+        site.order("demo2")
+        try site.wait(for: "ready") { site.controller.states(of: "demo2").last?.status == .ready }
+        #expect(site.controller.states(of: "demo1").last?.status == .ready, "the first one lives on")
+    }
+
+    @Test("An image that is added is told to the controller without a restart")
+    func newImage() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        var added = site.warden.offers[0]
+        added.image = try ImageName("added")
+        site.warden.offers.append(added)
+        try site.wait(for: "a hello with it") { site.controller.hellos.last?.images == ["added", TestSite.image] }
+        #expect(site.controller.hellos.last?.backends.first?.state.status == .ready)
+        site.order("demo2") { $0.image = "missing" }
+        try site.wait(for: "refusal") { site.controller.states(of: "demo2").last?.status == .terminated }
+        let end = try #require(site.controller.states(of: "demo2").last)
+        #expect(end.reason == .internalError)
+        #expect(end.message?.hasPrefix("There is no image missing on drone dr-test.") == true)
+    }
+
     @Test("Stopped with its backends, a drone ends them and reports it first")
     func stopsBackends() throws {
         let site = try TestSite()

@@ -11,6 +11,7 @@ final class ScriptedWarden {
     var sandboxes: [BackendID: SandboxListing] = [:]
     var offers: [ImageOffer]
     var missingControllers: [String] = []
+    var version: UInt32 = WardenRequest.version
     /// Whether a terminate request ends a sandbox.
     var endsOn: Set<TerminationKind> = [.soft, .hard]
     private(set) var requests: [WardenRequest] = []
@@ -51,6 +52,11 @@ final class ScriptedWarden {
         self.connection = nil
     }
 
+    /// Says what is no reply.
+    func sendGarbage() {
+        if let connection { _ = try? Socket.sendPacket(connection.raw, [255, 1, 2]) }
+    }
+
     /// A sandbox ends.
     func end(_ backend: BackendID, _ exit: SandboxExit) {
         sandboxes[backend]?.exit = exit
@@ -87,7 +93,7 @@ final class ScriptedWarden {
     private func answer(_ request: WardenRequest) {
         switch request {
         case .hello:
-            send(.welcome(WardenWelcome(version: 1, missingControllers: missingControllers, images: offers)))
+            send(.welcome(WardenWelcome(version: version, missingControllers: missingControllers, images: offers)))
         case .list:
             for sandbox in sandboxes.values {
                 guard sandbox.exit == nil else {
