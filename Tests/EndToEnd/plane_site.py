@@ -28,7 +28,8 @@ IMAGES = pathlib.Path(os.environ.get("PLANE_TEST_IMAGES", "/var/lib/plane/images
 FOLDER = os.environ.get("PLANE_TEST_FOLDER", "/var/lib")  # on a file system that can be idmapped
 PLANE = str(BINARIES / "plane")
 WARDEN = str(BINARIES / "plane-warden")
-CGROUPS = next(line.split()[1] for line in open("/proc/mounts") if line.split()[2] == "cgroup2")
+MOUNTS = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+CGROUPS = next(fields[1] for fields in MOUNTS if fields[2] == "cgroup2")
 
 
 def free_port():

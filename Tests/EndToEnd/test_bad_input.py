@@ -1,13 +1,12 @@
 """Bad input gets one clear sentence with the field or path in it, the right status, and changes nothing."""
 
-import json
-import os
+import pathlib
 import socket
 import sqlite3
 import subprocess
 import unittest
 
-from plane_site import PLANE, PlaneSite, WARDEN, request
+from plane_site import CGROUPS, PLANE, PlaneSite, WARDEN, request
 
 
 class BadRequests(unittest.TestCase):
@@ -69,10 +68,10 @@ class BadRequests(unittest.TestCase):
         self.refused(self.spawn(executable={"image": "python-repl", "env": {"PORT": "1"}}), 400, "PORT")
 
     def test_no_key_and_no_spawn_config(self):
-        self.refused({"key": {"name": "nobody"}}, 409, "spawn config", kind="KeyUnheldNoSpawnConfig")
+        self.refused({"key": {"name": "nobody"}}, 409, "spawn_config", kind="KeyUnheldNoSpawnConfig")
 
     def test_a_held_key_with_another_tag(self):
-        self.site.connect("tagged")
+        self.site.connect("tagged").wait_for("ready")
         self.refused({**self.spawn(), "key": {"name": "tagged", "tag": "other"}}, 409, "tag", kind="KeyHeld")
 
     def test_unknown_backends_and_routes(self):
@@ -138,8 +137,7 @@ class BadStarts(unittest.TestCase):
         self.failed([PLANE, "run", "--rootfs", "/", "--", "/bin/true"], 1, "root", **nobody)
 
     def test_missing_cgroup_controllers_are_named_and_refused(self):
-        mount = next(line.split()[1] for line in open("/proc/mounts") if line.split()[2] == "cgroup2")
-        offered = open(f"{mount}/cgroup.controllers").read().split()
+        offered = (pathlib.Path(CGROUPS) / "cgroup.controllers").read_text().split()
         missing = [name for name in ("memory", "cpu", "pids") if name not in offered]
         if not missing:
             self.skipTest("every controller is on cgroup v2 here; the guest's tests show what they do")

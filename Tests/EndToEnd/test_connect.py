@@ -7,7 +7,7 @@ import socket
 import subprocess
 import unittest
 
-from plane_site import PLANE, PlaneSite, ROOT, request
+from plane_site import PLANE, PlaneSite, ROOT, request, wait_until
 
 
 class Connecting(unittest.TestCase):
@@ -144,8 +144,6 @@ class Connecting(unittest.TestCase):
 
     def counters(self, backend):
         """What the proxy moved for a backend, once its report covers the download."""
-        from plane_site import wait_until
-
         def reported():
             rows = request("GET", f"{self.site.control}/ctrl/backends").json["backends"]
             row = next(row for row in rows if row["id"] == backend.id)

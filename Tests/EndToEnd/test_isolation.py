@@ -129,7 +129,7 @@ def memory_of(pid):
     """Every writable page of a process, as root on the host reads it."""
     parts = []
     with open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in open(f"/proc/{pid}/maps"):
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
             span, rights = line.split()[:2]
             if "r" not in rights or "w" not in rights:
                 continue

@@ -13,7 +13,7 @@ def mounts():
     """Mounts that any process of the host sees, by what is mounted where; sandboxes' own tables count as theirs."""
     return sorted(
         (fields[4], fields[fields.index("-") + 1])
-        for fields in (line.split() for line in open("/proc/self/mountinfo")))
+        for fields in (line.split() for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()))
 
 
 class Lifetime(unittest.TestCase):
