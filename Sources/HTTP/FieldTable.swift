@@ -49,6 +49,12 @@ public struct FieldTable: Sendable {
         return fields[index]
     }
 
+    /// All fields at once, for a relay that looks at each: subscripting copies the table every time.
+    /// - Parameter body: gets the fields in their order; the pointer is valid during the call only.
+    public func withAll<Result>(_ body: (UnsafeBufferPointer<FieldLayout>) -> Result) -> Result {
+        fields.span.withUnsafeBufferPointer { body(UnsafeBufferPointer(rebasing: $0[..<count])) }
+    }
+
     mutating func removeAll() { count = 0 }
 
     mutating func append(_ field: FieldLayout) throws(HeadStop) {

@@ -66,7 +66,7 @@ extension ProxyThread {
         case .close: return nil
         case .next(let count):
             guard connection.pointee.traits.contains(.clientPersists) else { return nil }
-            switch requestLayout.framing {
+            switch requestLayout.pointee.framing {
             case .none, .length(0): return count
             case .length, .chunked, .untilClose: return nil
             }

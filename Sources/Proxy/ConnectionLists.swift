@@ -75,10 +75,21 @@ enum DeadlineKind: UInt8, CaseIterable {
 
 /// The deadlines of a thread's connections.
 struct DeadlineQueues: ~Copyable {
-    private var queues = InlineArray<9, ListHead>(repeating: ListHead())
-    private var durations = InlineArray<9, UInt64>(repeating: 0)
+    private static let kindCount = 9
+    private let queues: UnsafeMutablePointer<ListHead>
+    private let durations: UnsafeMutablePointer<UInt64>
+
+    deinit {
+        queues.deallocate()
+        durations.deallocate()
+    }
 
     init(_ deadlines: ProxyDeadlines) {
+        queues = .allocate(capacity: DeadlineKind.allCases.count)
+        queues.initialize(repeating: ListHead(), count: DeadlineKind.allCases.count)
+        let durations = UnsafeMutablePointer<UInt64>.allocate(capacity: DeadlineKind.allCases.count)
+        durations.initialize(repeating: 0, count: DeadlineKind.allCases.count)
+        self.durations = durations
         func set(_ kind: DeadlineKind, _ duration: Duration) {
             durations[Int(kind.rawValue)] = UInt64(max(1, duration.wholeNanoseconds))
         }
@@ -110,7 +121,7 @@ struct DeadlineQueues: ~Copyable {
     /// When the next deadline is due, `UInt64.max` if there is none.
     func next(_ slab: borrowing ConnectionSlab) -> UInt64 {
         var earliest = UInt64.max
-        for kind in 1..<9 where !queues[kind].isEmpty {
+        for kind in 1..<Self.kindCount where !queues[kind].isEmpty {
             earliest = min(earliest, slab[queues[kind].first].pointee.deadline)
         }
         return earliest
@@ -118,7 +129,7 @@ struct DeadlineQueues: ~Copyable {
 
     /// A connection whose deadline has passed. The caller must rearm or end it before the next call.
     func due(now: UInt64, _ slab: borrowing ConnectionSlab) -> UnsafeMutablePointer<Connection>? {
-        for kind in 1..<9 where !queues[kind].isEmpty {
+        for kind in 1..<Self.kindCount where !queues[kind].isEmpty {
             let connection = slab[queues[kind].first]
             if connection.pointee.deadline <= now { return connection }
         }

@@ -125,13 +125,13 @@ extension ProxyThread {
         let answered: AnsweredRequest =
             traits.contains(.isHEAD) ? .head : traits.contains(.wantsUpgrade) ? .upgrade : .ordinary
         while connection.pointee.response.isDrained, !connection.pointee.upstream.input.isEmpty {
-            switch responseLayout.parse(connection.pointee.upstream.input.bytes, answering: answered) {
+            switch responseLayout.pointee.parse(connection.pointee.upstream.input.bytes, answering: answered) {
             case .incomplete: return
             case .invalid:
                 return upstreamFailed(connection, "The backend answered with something that is not valid HTTP/1.1.")
             case .complete(let count):
-                if responseLayout.status == 101 { return beginTunnel(connection, headCount: count) }
-                if responseLayout.status >= 200 { return beginResponse(connection, headCount: count) }
+                if responseLayout.pointee.status == 101 { return beginTunnel(connection, headCount: count) }
+                if responseLayout.pointee.status >= 200 { return beginResponse(connection, headCount: count) }
                 if !relayInterim(connection, headCount: count) { return abort(connection) }
             }
         }
@@ -148,7 +148,7 @@ extension ProxyThread {
     }
 
     private mutating func beginResponse(_ connection: ConnectionPointer, headCount: Int) {
-        if connection.pointee.traits.contains(.isHTTP10), responseLayout.framing == .chunked {
+        if connection.pointee.traits.contains(.isHTTP10), responseLayout.pointee.framing == .chunked {
             return upstreamFailed(connection, "The backend answered an HTTP/1.0 request in chunks.")
         }
         guard let backend = connection.pointee.backend else { preconditionFailure("an exchange without a backend") }
@@ -158,7 +158,7 @@ extension ProxyThread {
         ResponseRewriting.compose(
             &writer, responseLayout, head: bytes, headCount: headCount, connection: connectionField(connection),
             ownFields: backend.pointee.responseFields)
-        connection.pointee.response.begin(responseLayout.framing)
+        connection.pointee.response.begin(responseLayout.pointee.framing)
         let body = UnsafeRawBufferPointer(rebasing: bytes[headCount...].prefix(writer.room))
         guard let admitted = connection.pointee.response.admit(body) else {
             return upstreamFailed(connection, "The backend answered with a malformed chunked body.")
@@ -173,13 +173,13 @@ extension ProxyThread {
     }
 
     private func decidePersistence(_ connection: ConnectionPointer) {
-        switch responseLayout.persistence {
+        switch responseLayout.pointee.persistence {
         case .keepAlive: connection.pointee.traits.insert(.upstreamPersists)
         case .close: connection.pointee.traits.remove(.upstreamPersists)
         }
         // An answer that overtakes the request's body: whether the rest will come nobody knows, so the connection ends.
         let isEarly = !connection.pointee.request.isFinished || connection.pointee.traits.contains(.requestAbandoned)
-        if isEarly || responseLayout.framing == .untilClose || stage != .serving {
+        if isEarly || responseLayout.pointee.framing == .untilClose || stage != .serving {
             connection.pointee.traits.remove(.clientPersists)
         }
         if isEarly || connection.pointee.traits.contains(.clientEnded) {

@@ -94,7 +94,7 @@ struct OwnAnswer {
         writer.append("\r\ncache-control: no-store\r\n")
         if let location {
             writer.append("location: ")
-            writer.append(location)
+            writer.append(text: location)
             writer.append("\r\n")
         }
         switch connection {
@@ -103,7 +103,7 @@ struct OwnAnswer {
         case .unsaid, .upgrade: break
         }
         writer.append("server: ")
-        writer.append(serverName)
+        writer.append(text: serverName)
         writer.append("\r\n")
         writer.append(ResponseRewriting.accessControlDefaults)
         writer.append("\r\n")

@@ -28,7 +28,7 @@ public final class Proxy: Sendable {
             let listener = try Socket.tcpListener(
                 address, backlog: 4096, sharing: configuration.threadCount > 1 ? .shared : .exclusive)
             address = SocketAddress(host: address.host, port: try Socket.localPort(listener.raw))
-            Proxy.prepare(listener.raw)
+            Proxy.prepare(listener.raw, configuration.deadlines)
             let inbox = try Inbox()
             let counter = ThreadCounters()
             let thread = try ProxyThread(
@@ -44,9 +44,9 @@ public final class Proxy: Sendable {
     }
 
     /// Accepted sockets inherit these, so that a connection costs no setsockopt(2).
-    private static func prepare(_ listener: Int32) {
+    private static func prepare(_ listener: Int32, _ deadlines: ProxyDeadlines) {
         Socket.setNoDelay(listener)
-        Socket.setKeepAlive(listener, idle: .seconds(30), timeout: .seconds(60))
+        Socket.setKeepAlive(listener, idle: .seconds(30), timeout: deadlines.deadPeer)
         // A connection is reported when its first bytes are there; one that sends none, after a second.
         _ = plane_setsockopt_int(listener, Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, 1)
     }

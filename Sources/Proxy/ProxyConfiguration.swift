@@ -51,6 +51,8 @@ public struct ProxyDeadlines: Sendable {
     public var linger = Duration.seconds(2)
     /// For a tunnel of which one direction has ended and in which nothing moves.
     public var halfClosed = Duration.seconds(300)
+    /// For a client that acknowledges nothing, or whose window stays shut: TCP_USER_TIMEOUT, tcp(7).
+    public var deadPeer = Duration.seconds(120)
 
     /// The durations that the properties show.
     public init() {}

@@ -35,8 +35,9 @@ struct ProxyThread: ~Copyable {
     var now: UInt64 = 0
     /// What is being relayed belongs to this backend.
     var relayedFor: UnsafeMutablePointer<BackendActivity.Cells>?
-    var requestLayout = RequestLayout()
-    var responseLayout = ResponseLayout()
+    /// Of the head at hand. Behind pointers, because a layout is a kilobyte that must not be copied to be looked at.
+    let requestLayout: UnsafeMutablePointer<RequestLayout>
+    let responseLayout: UnsafeMutablePointer<ResponseLayout>
     let relayBuffer: UnsafeMutableRawBufferPointer
     /// Where heads are composed. Not longer than a pooled buffer, which must hold what a socket does not take of it.
     let composeBuffer: UnsafeMutableRawBufferPointer
@@ -80,6 +81,10 @@ struct ProxyThread: ~Copyable {
         relayBuffer = .allocate(byteCount: BufferPool.size, alignment: 4096)
         composeBuffer = .allocate(byteCount: BufferPool.size, alignment: 64)
         eventBuffer = .allocate(capacity: 256)
+        requestLayout = .allocate(capacity: 1)
+        requestLayout.initialize(to: RequestLayout())
+        responseLayout = .allocate(capacity: 1)
+        responseLayout.initialize(to: ResponseLayout())
     }
 
     deinit {
@@ -87,6 +92,8 @@ struct ProxyThread: ~Copyable {
         relayBuffer.deallocate()
         composeBuffer.deallocate()
         eventBuffer.deallocate()
+        requestLayout.deallocate()
+        responseLayout.deallocate()
     }
 
     /// Serves until told to stop, then closes everything.

@@ -105,7 +105,7 @@ extension ProxyThread {
         token.withUTF8 { text in
             let bytes = UnsafeRawBufferPointer(text)
             let hash = RouteTable.hash(bytes)
-            routes.set(bytes, hash: hash, .leads(RouteTarget(route, backend)))
+            routes.set(bytes, hash: hash, .leads(RouteTarget(route, backend)), now: now)
             resumeRouteWaiters(hash)
         }
     }
@@ -116,7 +116,7 @@ extension ProxyThread {
             let bytes = UnsafeRawBufferPointer(text)
             let hash = RouteTable.hash(bytes)
             // Those that wait are answered although the answer may be past its time for the next one.
-            routes.set(bytes, hash: hash, .unknown(until: max(until, now + 1)))
+            routes.set(bytes, hash: hash, .unknown(until: max(until, now + 1)), now: now)
             resumeRouteWaiters(hash)
         }
     }

@@ -25,7 +25,7 @@ extension ProxyThread {
         while connection.pointee.generation == generation, connection.pointee.phase == .readingHead,
             !connection.pointee.client.input.isEmpty
         {
-            switch requestLayout.parse(connection.pointee.client.input.bytes) {
+            switch requestLayout.pointee.parse(connection.pointee.client.input.bytes) {
             case .incomplete:
                 if connection.pointee.deadlineKind == .idle { deadlines.arm(connection, .head, now: now, slab) }
                 return
@@ -46,7 +46,7 @@ extension ProxyThread {
     private mutating func handleRequest(_ connection: ConnectionPointer, headCount: Int) {
         let head = connection.pointee.client.input.bytes
         noteTraits(connection, head)
-        let path = TokenPath(requestLayout.target.bytes(in: head))
+        let path = TokenPath(requestLayout.pointee.target.bytes(in: head))
         guard !path.token.isEmpty else { return answerWithoutToken(connection, path, headCount) }
         if ByteText.equals(path.path, "/ready") { return answerReady(connection, headCount) }
         guard TokenText.isToken(path.token) else { return answerUnknown(connection, headCount) }
@@ -64,18 +64,20 @@ extension ProxyThread {
 
     private func noteTraits(_ connection: ConnectionPointer, _ head: UnsafeRawBufferPointer) {
         var traits = connection.pointee.traits.intersection(.ofConnection)
-        switch requestLayout.persistence {
+        switch requestLayout.pointee.persistence {
         case .keepAlive: if stage == .serving { traits.insert(.clientPersists) }
         case .close: traits.insert(.clientSaidClose)
         }
-        if requestLayout.method == .head { traits.insert(.isHEAD) }
-        if requestLayout.minorVersion == 0 { traits.insert(.isHTTP10) }
-        if requestLayout.upgrade != .none { traits.insert(.wantsUpgrade) }
-        for index in 0..<requestLayout.fields.count {
-            let field = requestLayout.fields[index]
-            guard field.name.count == 6, ByteText.equals(field.name.bytes(in: head), "accept") else { continue }
-            if ByteText.contains(field.value.bytes(in: head), "text/html") { traits.insert(.prefersHTML) }
+        if requestLayout.pointee.method == .head { traits.insert(.isHEAD) }
+        if requestLayout.pointee.minorVersion == 0 { traits.insert(.isHTTP10) }
+        if requestLayout.pointee.upgrade != .none { traits.insert(.wantsUpgrade) }
+        let prefersHTML = requestLayout.pointee.fields.withAll { fields in
+            fields.contains { field in
+                field.name.count == 6 && ByteText.equals(field.name.bytes(in: head), "accept")
+                    && ByteText.contains(field.value.bytes(in: head), "text/html")
+            }
         }
+        if prefersHTML { traits.insert(.prefersHTML) }
         connection.pointee.traits = traits
     }
 
@@ -133,7 +135,7 @@ extension ProxyThread {
                 .unavailable, .unavailable, "Too many unknown addresses are being asked for. Try again.")
             return answer(connection, busy, then: .next(headCount: headCount))
         }
-        routes.set(token, hash: hash, .asked(at: now))
+        routes.set(token, hash: hash, .asked(at: now), now: now)
         events.send(.needRoute(token: String(decoding: token, as: UTF8.self)))
         holdForRoute(connection, hash)
     }
@@ -170,7 +172,7 @@ extension ProxyThread {
     private mutating func admit(
         _ connection: ConnectionPointer, _ target: RouteTarget, _ path: TokenPath, _ headCount: Int
     ) {
-        let host = requestLayout.host.bytes(in: connection.pointee.client.input.bytes)
+        let host = requestLayout.pointee.host.bytes(in: connection.pointee.client.input.bytes)
         guard host.count > 0 else {
             let answer = OwnAnswer(.badRequest, .wrongHost, "The request must say which host it is for.")
             return self.answer(connection, answer, then: .next(headCount: headCount))
@@ -230,7 +232,7 @@ extension ProxyThread {
         RequestRewriting.compose(
             &writer, requestLayout, head: bytes, headCount: headCount, path: path, route: target.route,
             peer: connection.pointee.peerHost)
-        connection.pointee.request.begin(requestLayout.framing)
+        connection.pointee.request.begin(requestLayout.pointee.framing)
         let body = UnsafeRawBufferPointer(rebasing: bytes[headCount...].prefix(writer.room))
         let admitted = connection.pointee.request.admit(body) ?? 0
         writer.append(UnsafeRawBufferPointer(rebasing: body[..<admitted]))
@@ -247,7 +249,7 @@ extension ProxyThread {
 
     /// A chunked body whose first bytes are wrong already must not reach the backend at all.
     private func bodyBeginsWell(_ connection: ConnectionPointer, _ headCount: Int) -> Bool {
-        guard requestLayout.framing == .chunked else { return true }
+        guard requestLayout.pointee.framing == .chunked else { return true }
         var scanner = ChunkedScanner()
         return scanner.admit(UnsafeRawBufferPointer(rebasing: connection.pointee.client.input.bytes[headCount...]))
             != nil

@@ -75,16 +75,17 @@ enum RequestRewriting {
     ///   - head: the parsed head's bytes, `headCount` of them.
     ///   - peer: the client's address, host byte order.
     static func compose(
-        _ writer: inout ByteWriter, _ layout: RequestLayout, head: UnsafeRawBufferPointer, headCount: Int,
+        _ writer: inout ByteWriter, _ layout: UnsafePointer<RequestLayout>, head: UnsafeRawBufferPointer,
+        headCount: Int,
         path: TokenPath, route: borrowing Route, peer: UInt32
     ) {
-        writer.append(layout.methodName.bytes(in: head))
+        writer.append(layout.pointee.methodName.bytes(in: head))
         writer.append(" ")
-        appendTarget(&writer, path, layout.target.bytes(in: head), route.kind)
+        appendTarget(&writer, path, layout.pointee.target.bytes(in: head), route.kind)
         // A client of 1.0 could not read chunks, so the backend must not be invited to send them.
-        writer.append(layout.minorVersion == 1 ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n")
-        FieldCopy.append(&writer, layout.fields, head: head, headCount: headCount) { field in
-            passesToBackend(field, head)
+        writer.append(layout.pointee.minorVersion == 1 ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n")
+        layout.pointee.fields.withAll { fields in
+            FieldCopy.append(&writer, fields, head: head, headCount: headCount) { passesToBackend($0, head) }
         }
         appendConnection(&writer, layout, head)
         route.fieldBlock.withUnsafeBytes { writer.append($0) }
@@ -133,16 +134,16 @@ enum RequestRewriting {
     }
 
     private static func appendConnection(
-        _ writer: inout ByteWriter, _ layout: RequestLayout, _ head: UnsafeRawBufferPointer
+        _ writer: inout ByteWriter, _ layout: UnsafePointer<RequestLayout>, _ head: UnsafeRawBufferPointer
     ) {
-        switch layout.upgrade {
+        switch layout.pointee.upgrade {
         case .webSocket: writer.append("connection: upgrade\r\nupgrade: websocket\r\n")
         case .other(let name):
             writer.append("connection: upgrade\r\nupgrade: ")
             writer.append(name.bytes(in: head))
             writer.append("\r\n")
         case .none:
-            switch (layout.persistence, layout.minorVersion) {
+            switch (layout.pointee.persistence, layout.pointee.minorVersion) {
             case (.close, 1): writer.append("connection: close\r\n")
             case (.keepAlive, 0): writer.append("connection: keep-alive\r\n")
             case (.close, _), (.keepAlive, _): break
@@ -162,15 +163,14 @@ enum RequestRewriting {
 enum FieldCopy {
     @inline(__always)
     static func append(
-        _ writer: inout ByteWriter, _ fields: FieldTable, head: UnsafeRawBufferPointer, headCount: Int,
-        passing passes: (FieldLayout) -> Bool
+        _ writer: inout ByteWriter, _ fields: UnsafeBufferPointer<FieldLayout>, head: UnsafeRawBufferPointer,
+        headCount: Int, passing passes: (FieldLayout) -> Bool
     ) {
         var runStart = 0
         var runEnd = 0
         for index in 0..<fields.count {
-            let field = fields[index]
-            guard passes(field) else { continue }
-            let start = Int(field.name.offset)
+            guard passes(fields[index]) else { continue }
+            let start = Int(fields[index].name.offset)
             // A line ends where the next begins; the last is followed by the empty line's two bytes.
             let end = index + 1 < fields.count ? Int(fields[index + 1].name.offset) : headCount - 2
             if start == runEnd {

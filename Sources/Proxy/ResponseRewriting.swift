@@ -16,15 +16,18 @@ enum ResponseRewriting {
 
     /// Composes a final head or a 101.
     static func compose(
-        _ writer: inout ByteWriter, _ layout: ResponseLayout, head: UnsafeRawBufferPointer, headCount: Int,
+        _ writer: inout ByteWriter, _ layout: UnsafePointer<ResponseLayout>, head: UnsafeRawBufferPointer,
+        headCount: Int,
         connection: ConnectionField, ownFields: UnsafeRawBufferPointer
     ) {
         appendStatusLine(&writer, layout, head)
-        let keepsFraming = layout.status >= 200 && layout.status != 204
+        let keepsFraming = layout.pointee.status >= 200 && layout.pointee.status != 204
         var hasAccessControl = false
-        FieldCopy.append(&writer, layout.fields, head: head, headCount: headCount) { field in
-            if field.known == .accessControlAllow { hasAccessControl = true }
-            return passesToClient(field, head, keepsFraming ? .kept : .meaningless)
+        layout.pointee.fields.withAll { fields in
+            FieldCopy.append(&writer, fields, head: head, headCount: headCount) { field in
+                if field.known == .accessControlAllow { hasAccessControl = true }
+                return passesToClient(field, head, keepsFraming ? .kept : .meaningless)
+            }
         }
         switch connection {
         case .unsaid: break
@@ -39,11 +42,14 @@ enum ResponseRewriting {
 
     /// Composes an interim head (1xx but 101), which is passed on with its own fields only.
     static func composeInterim(
-        _ writer: inout ByteWriter, _ layout: ResponseLayout, head: UnsafeRawBufferPointer, headCount: Int
+        _ writer: inout ByteWriter, _ layout: UnsafePointer<ResponseLayout>, head: UnsafeRawBufferPointer,
+        headCount: Int
     ) {
         appendStatusLine(&writer, layout, head)
-        FieldCopy.append(&writer, layout.fields, head: head, headCount: headCount) { field in
-            passesToClient(field, head, .meaningless)
+        layout.pointee.fields.withAll { fields in
+            FieldCopy.append(&writer, fields, head: head, headCount: headCount) { field in
+                passesToClient(field, head, .meaningless)
+            }
         }
         writer.append("\r\n")
     }
@@ -80,20 +86,20 @@ enum ResponseRewriting {
     }
 
     private static func appendStatusLine(
-        _ writer: inout ByteWriter, _ layout: ResponseLayout, _ head: UnsafeRawBufferPointer
+        _ writer: inout ByteWriter, _ layout: UnsafePointer<ResponseLayout>, _ head: UnsafeRawBufferPointer
     ) {
         writer.append("HTTP/1.1 ")
-        writer.append(decimal: UInt64(layout.status))
+        writer.append(decimal: UInt64(layout.pointee.status))
         writer.append(" ")
-        writer.append(layout.reasonPhrase.bytes(in: head))
+        writer.append(layout.pointee.reasonPhrase.bytes(in: head))
         writer.append("\r\n")
     }
 
     private static func appendUpgrade(
-        _ writer: inout ByteWriter, _ layout: ResponseLayout, _ head: UnsafeRawBufferPointer
+        _ writer: inout ByteWriter, _ layout: UnsafePointer<ResponseLayout>, _ head: UnsafeRawBufferPointer
     ) {
         writer.append("connection: upgrade\r\nupgrade: ")
-        switch layout.upgrade {
+        switch layout.pointee.upgrade {
         case .webSocket, .none: writer.append("websocket")
         case .other(let name): writer.append(name.bytes(in: head))
         }

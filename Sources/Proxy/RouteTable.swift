@@ -82,13 +82,17 @@ struct RouteTable: ~Copyable {
     }
 
     /// Adds or replaces what is known about a token.
-    mutating func set(_ token: UnsafeRawBufferPointer, hash: Int, _ answer: RouteEntry.Answer) {
+    /// - Parameter now: what has expired by then makes room before the table grows.
+    mutating func set(_ token: UnsafeRawBufferPointer, hash: Int, _ answer: RouteEntry.Answer, now: UInt64) {
         if let entry = find(token, hash: hash) {
             barrenCount += answer.barrenCount - entry.pointee.answer.barrenCount
             entry.pointee.answer = answer
             return
         }
-        if count >= bucketCount { grow() }
+        if count >= bucketCount {
+            removeAll { $0.answer.hasExpired(now) }
+            if count > bucketCount / 2 { grow() }
+        }
         let entry = UnsafeMutablePointer<RouteEntry>.allocate(capacity: 1)
         let bucket = hash & (bucketCount - 1)
         entry.initialize(to: RouteEntry(token: Array(token), hash: hash, answer: answer, next: buckets[bucket]))
@@ -138,6 +142,15 @@ struct RouteTable: ~Copyable {
 }
 
 extension RouteEntry.Answer {
+    /// Whether it is of no use any more. A question stays until it is answered or asked anew.
+    func hasExpired(_ now: UInt64) -> Bool {
+        switch self {
+        case .leads(let target): target.route.expiresAtNanoseconds <= now
+        case .asked: false
+        case .unknown(let until): until <= now
+        }
+    }
+
     /// 1 if it leads nowhere, else 0.
     var barrenCount: Int {
         switch self {
