@@ -71,6 +71,7 @@ let package = Package(
         .testTarget(
             name: "ControllerTests",
             dependencies: ["Controller", "Store", "HTTP", "Model", "Linux", "CSQLite"], swiftSettings: strict),
+        .testTarget(name: "PlaneTests", dependencies: ["plane", "Linux", "Model"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

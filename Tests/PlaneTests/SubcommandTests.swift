@@ -1,0 +1,94 @@
+import Linux
+import Model
+import Testing
+
+@testable import plane
+
+@Suite("What subcommands take")
+struct SubcommandTests {
+    private func sentence(_ words: [String]) -> String? {
+        do throws(UsageError) {
+            _ = try CommandChoice(words, in: Plane.commands)
+            return nil
+        } catch { return error.sentence }
+    }
+
+    @Test(
+        "Wrong words are answered with the right ones",
+        arguments: [
+            (["conect"], "\"conect\" is not a subcommand of plane; did you mean connect?"),
+            (["image", "biuld"], "\"biuld\" is not a subcommand of plane image; did you mean build?"),
+            (["image"], "plane image needs one of: build, ls, rm"),
+            (["run", "--imag", "x"], "--imag is not a flag of plane run; did you mean --image?"),
+            (["run"], "plane run needs --image NAME or --rootfs DIR"),
+            (["run", "--image", "a", "--rootfs", "/"], "--image and --rootfs exclude each other"),
+            (["run", "--rootfs", "/"], "with --rootfs a command is needed: plane run --rootfs DIR -- COMMAND…"),
+            (["run", "--image", "a", "--env", "1A=b"], "--env 1A=b: write NAME=VALUE, the name of A-Z a-z 0-9 and _"),
+            (["run", "--image", "a", "--env", "PORT=1"], "--env PORT: is set by Plane itself"),
+            (["run", "--image", "a", "--workdir", "x"], "--workdir x: write an absolute path inside the image"),
+            (["dev", "--port", "70000"], "--port 70000: write a whole number from 0 to 65535"),
+            (["dev", "--user", "0"], "--user 0: write a whole number from 1 to 2147483647"),
+            (["connect"], "plane connect needs --image or --key"),
+            (["controller"], "plane controller needs --db FILE"),
+            (["status", "a", "b"], "plane status takes BACKEND, and \"b\" is too many"),
+        ])
+    func refusals(words: [String], expected: String) { #expect(sentence(words) == expected) }
+
+    @Test(
+        "Values that a type refuses name their flag",
+        arguments: [
+            (["run", "--image", "../x"], "--image: "),
+            (["drone", "--controller-url", "x", "--cluster", "a"], "--controller-url: "),
+            (["drone", "--controller-url", "http://a", "--cluster", "a b"], "--cluster: "),
+            (["drone", "--controller-url", "http://a", "--cluster", "a", "--name", "x"], "--name: "),
+            (["connect", "--key", String(repeating: "k", count: 300)], "--key: "),
+            (["connect", "--image", "a", "--id", "Not A Name"], "--id: "),
+            (["terminate", "Not A Name"], "BACKEND: "), (["image", "rm", "../x"], "\"../x\" is not an image name"),
+            (["controller", "--db", "x", "--host", "example.org"], "--host example.org: "),
+            (["controller", "--db", "x", "--lease-soft-ms", "100"], "--lease-…-ms: "),
+            (["dev", "--lease-expiry-ms", "50000"], "--lease-…-ms: "),
+            (["dev", "--state", "relative"], "--state relative: "), (["dev", "--state", "/a:b"], "--state /a:b: "),
+            (["dev", "--state", "/"], "--state /: "), (["ls", "--controller", "here"], "--controller: "),
+        ])
+    func values(words: [String], start: String) throws {
+        let said = try #require(sentence(words))
+        #expect(said.hasPrefix(start), "\(said)")
+    }
+
+    @Test("plane dev gives each process words that it understands")
+    func developmentPlan() throws {
+        let arguments = try Arguments(["--state", "/srv/plane/"], DevCommand.syntax)
+        let plan = DevelopmentPlan(
+            state: try StateFolder(arguments), controller: .loopback(8080), proxy: SocketAddress(host: 0, port: 9090),
+            userID: 63180, limits: .asOffered, leaseWords: ["--lease-renew-ms", "500"])
+        let controller = plan.words(of: .controller)
+        let drone = plan.words(of: .drone)
+        #expect(sentence(controller) == nil)
+        #expect(sentence(drone) == nil)
+        #expect(controller.contains("/srv/plane/controller/plane.db"))
+        #expect(controller.contains("--lease-renew-ms"))
+        #expect(drone.contains("localhost:9090") && drone.contains("0.0.0.0") && drone.contains("--stop-backends"))
+        for words in [drone, plan.words(of: .warden)] { #expect(words.contains("--allow-missing-controllers")) }
+        for role in [DevelopmentPlan.Role.controller, .warden, .drone] {
+            #expect(plan.words(of: role).contains("--end-with-parent"))
+        }
+        #expect(plan.controllerURL == "http://127.0.0.1:8080")
+    }
+
+    @Test("They end in the opposite order of their start: the drone's backends first, the history last")
+    func order() {
+        let roles: [DevelopmentPlan.Role] = [.warden, .drone, .controller]
+        #expect(roles.max() == .drone)
+        #expect(roles.min() == .controller)
+    }
+
+    @Test("A told status becomes one line with the reason in it")
+    func toldStatus() throws {
+        let json = try JSONValue(
+            parsing: Array(
+                #"{"status":"terminated","time":1700000000000,"termination_reason":"swept","message":"Idle.","exit_error":false}"#
+                    .utf8))
+        #expect(try ToldStatus(json).line == "terminated at 2023-11-14T22:13:20Z (swept: Idle.)")
+        #expect(throws: InvalidValue.self) { try ToldStatus(.object(["status": .string("napping")])) }
+    }
+}
