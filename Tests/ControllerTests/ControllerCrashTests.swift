@@ -50,6 +50,8 @@ import Testing
 /// A controller, its drone and eight clients, all over real sockets, in a process that kills itself in the midst of it.
 /// Each answer is in a file before the next connect is sent.
 private func connectUntilKilled(folder: String, answersBeforeKill: Int) async throws {
+    // If the kill never comes, this must not write for ever.
+    alarm(60)
     let log = open("\(folder)/answers", O_CREAT | O_WRONLY | O_APPEND, 0o600)
     let site = try await TestSite(folder: TemporaryFolder(borrowed: folder))
     let drone = try await TestDrone(site)

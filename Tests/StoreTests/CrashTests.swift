@@ -31,6 +31,8 @@ import Testing
 
 /// Writes backends as fast as it can, notes each that was acknowledged, and kills its own process among them.
 private func writeUntilKilled(folder: String, acknowledgements: Int) throws {
+    // If the kill never comes, this must not write for ever.
+    alarm(60)
     let log = open("\(folder)/acknowledged", O_CREAT | O_WRONLY | O_APPEND, 0o600)
     let thread = try StoreThread(
         open: { () throws(StoreError) in try SQLiteStore(path: "\(folder)/plane.db", clock: { 0 }) },
