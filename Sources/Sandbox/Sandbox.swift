@@ -126,7 +126,7 @@ public struct Sandbox: ~Copyable {
         let network = try step(.network) { () throws(SystemError) in try File.open("/proc/\(pid)/ns/net", O_RDONLY) }
         let root = try host.makeRoot(plan, image: image, range: range, userNamespace: users)
         let devices = try step(.devices) { () throws(SystemError) in
-            try DetachedMount(copying: host.devices.descriptor)
+            try DetachedMount(copying: host.devices)
         }
         do {
             let mounts = [root.descriptor.raw, devices.descriptor.raw]

@@ -10,7 +10,9 @@ public struct SandboxHost: ~Copyable {
     public let cgroup: HostCgroup
     var ranges: UserRangeBlock
     let scratch: String
-    let devices: DetachedMount
+    /// The root folder of the shared /dev, attached in the warden's own namespace: before Linux 6.15 only an attached
+    /// mount can be copied.
+    let devices: Descriptor
     let initProgram: Descriptor
 
     /// Moves the calling process into a mount namespace of its own and prepares what sandboxes share.
@@ -23,12 +25,14 @@ public struct SandboxHost: ~Copyable {
     ) throws(SandboxFailure) -> SandboxHost {
         let ranges = try step(.userRange) { () throws(SystemError) in try UserRangeBlock(lockFolder: lockFolder) }
         try step(.writableLayer) { () throws(SystemError) in try prepareScratch(scratch) }
-        let devices = try step(.devices) { () throws(SystemError) in try makeDevices() }
+        let devices = try step(.devices) { () throws(SystemError) in
+            try makeDevices(at: scratch + "/devices")
+        }
         let program = try step(.initProcess) { () throws(SystemError) in try copyOfThisProgram() }
         return SandboxHost(cgroup: cgroup, ranges: ranges, scratch: scratch, devices: devices, initProgram: program)
     }
 
-    /// Mount points `lower`, `rw` and `root` on a tmpfs that exists in this process's namespace only.
+    /// Mount points on a tmpfs that exists in this process's namespace only.
     private static func prepareScratch(_ path: String) throws(SystemError) {
         try Namespaces.unshare(.mount)
         try MountTree.makePrivate()
@@ -36,13 +40,13 @@ public struct SandboxHost: ~Copyable {
         let mount = try DetachedMount(
             fileSystem: "tmpfs", options: [("size", "64k"), ("mode", "0711")], attributes: [.noDevices, .noSetUserID])
         try mount.attach(at: path)
-        for name in ["lower", "rw", "root"] { try File.makeDirectory(path + "/" + name, mode: 0o711) }
+        for name in ["lower", "rw", "root", "devices"] { try File.makeDirectory(path + "/" + name, mode: 0o711) }
     }
 
     /// One /dev for all sandboxes, read-only: the six harmless devices, and places for pts, shm and mqueue.
     ///
     /// It is made in the initial user namespace, where nodes may be made and work; no sandbox can change it.
-    private static func makeDevices() throws(SystemError) -> DetachedMount {
+    private static func makeDevices(at path: String) throws(SystemError) -> Descriptor {
         let mount = try DetachedMount(
             fileSystem: "tmpfs", options: [("size", "64k"), ("mode", "0755")],
             attributes: [.noSetUserID, .noExecute])
@@ -65,7 +69,8 @@ public struct SandboxHost: ~Copyable {
             throw SystemError(errno, "mkdirat /dev/\(name)")
         }
         try mount.set(.readOnly)
-        return mount
+        try mount.attach(at: path)
+        return try File.open(path, File.pathOnly | O_DIRECTORY)
     }
 
     /// A sealed copy of this executable in memory, to be exec'ed as pid 1: what runs in a sandbox is never a file of
