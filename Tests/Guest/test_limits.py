@@ -57,6 +57,7 @@ class Limits(unittest.TestCase):
 
     def test_a_fork_bomb_stops_at_pids_max(self):
         backend = self.connect("bomb")
+        # The server needs a thread for each connection, so the bomb is cleared by the code that sets it off.
         backend.run("""
 import os, signal
 born, why = [], None
@@ -69,12 +70,15 @@ for _ in range(1000):
     if pid == 0:
         signal.pause()
     born.append(pid)
+for pid in born:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 """)
         self.assertEqual(backend.value("why"), 11, "EAGAIN")
+        # The init, the server and its threads count too.
         self.assertLess(backend.value("len(born)"), 32)
-        self.assertLessEqual(int((backend.cgroup / "pids.peak").read_text()) if (backend.cgroup / "pids.peak").exists()
-                             else int((backend.cgroup / "pids.current").read_text()), 32)
-        backend.run("for pid in born: os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)")
+        self.assertGreater(backend.value("len(born)"), 8)
+        self.assertGreater(int((backend.cgroup / "pids.events").read_text().split()[1]), 0, "pids.max was never hit")
         self.assertEqual(backend.value("6 * 7"), 42)
 
     def test_a_busy_loop_gets_its_share_of_a_processor_and_no_more(self):
