@@ -17,7 +17,7 @@ public struct SandboxHost: ~Copyable {
 
     /// Moves the calling process into a mount namespace of its own and prepares what sandboxes share.
     /// - Parameters:
-    ///   - scratch: an empty folder that only root can write; nothing is ever left in it on the host's side.
+    ///   - scratch: an empty folder, made if only it is missing, that only root can write; nothing is ever left in it on the host's side.
     ///   - cgroup: where the sandboxes' cgroups go.
     ///   - lockFolder: shared by all wardens of the machine.
     public static func prepare(
@@ -36,7 +36,7 @@ public struct SandboxHost: ~Copyable {
     private static func prepareScratch(_ path: String) throws(SystemError) {
         try Namespaces.unshare(.mount)
         try MountTree.makePrivate()
-        try File.makeDirectories(path, mode: 0o700)
+        try File.makeDirectory(path, mode: 0o700)
         let mount = try DetachedMount(
             fileSystem: "tmpfs", options: [("size", "64k"), ("mode", "0711")], attributes: [.noDevices, .noSetUserID])
         try mount.attach(at: path)

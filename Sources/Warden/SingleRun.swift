@@ -34,7 +34,9 @@ public enum SingleRun {
             configuration, name: configuration.cgroupName + "-run", isLeftover: isLeftover)
         defer { cgroup.remove() }
         let scratch = configuration.runPath + "/scratch-\(getpid())"
-        try File.makeDirectories(scratch, mode: 0o700)
+        // The folders above are shared with the drone, which is not root.
+        try File.makeDirectories(configuration.runPath, mode: 0o755)
+        try File.makeDirectory(scratch, mode: 0o700)
         defer { rmdir(scratch) }
         var host = try SandboxHost.prepare(scratch: scratch, cgroup: cgroup, lockFolder: "/run/lock/plane")
         defer { try? MountTree.detach(scratch) }

@@ -61,7 +61,7 @@ enum CommandChoice {
         }
         if Self.isHelp(second) {
             let rows = commands.map { ("plane \($0.syntax.name)", CommandEntry.command($0).purpose) }
-            self = .help("plane \(group): \(purpose)\n\n\(CommandSyntax.table(rows))\n")
+            self = .help("usage: plane \(group) SUBCOMMAND [FLAGS]\n\n\(purpose)\n\n\(CommandSyntax.table(rows))\n")
             return
         }
         guard let index = seconds.firstIndex(of: second) else {
