@@ -42,7 +42,8 @@ public enum CloneResult: ~Copyable {
 
 /// Creates processes. clone3(2), Linux 5.3.
 public enum Clone {
-    /// Clones the calling, single-threaded process.
+    /// Clones the calling process, which must have one thread only: a child of a threaded process inherits locks whose
+    /// owners do not exist in it, and hangs or crashes in some of its tries (measured). That is checked here, each time.
     /// - Parameters:
     ///   - namespaces: which ones the child gets fresh.
     ///   - cgroup: a descriptor of the cgroup folder in which the child is born (CLONE_INTO_CGROUP, Linux 5.7): it never
@@ -50,6 +51,7 @@ public enum Clone {
     public static func process(
         namespaces: Namespaces, cgroup: Int32?
     ) throws(SystemError) -> CloneResult {
+        precondition(CurrentProcess.threadCount() == 1, "only a single-threaded process may be cloned")
         var pidfd: Int32 = -1
         var arguments = clone_args()
         let clonePidfd: UInt64 = 0x1000

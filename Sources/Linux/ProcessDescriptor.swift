@@ -69,8 +69,7 @@ public struct ProcessDescriptor: ~Copyable {
 
 /// The calling process.
 public enum CurrentProcess {
-    /// Threads of this process. The warden clones only when there is exactly one: a child of a threaded process
-    /// inherits locks whose owners do not exist in it.
+    /// Threads of this process, 0 where /proc is not mounted. proc(5), /proc/self/task.
     public static func threadCount() -> Int {
         guard let directory = opendir("/proc/self/task") else { return 0 }
         defer { closedir(directory) }

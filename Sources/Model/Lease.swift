@@ -24,6 +24,9 @@ public struct LeaseTimes: Hashable, Sendable, Codable {
     /// Most that the two clocks' rates may differ: 1 part in 100, far beyond what a crystal does.
     public static let driftAllowance = 0.01
 
+    /// The longest hard deadline: what a warden keeps of a drone's word at most, ten minutes.
+    public static let hardMaxMilliseconds: Int64 = 600_000
+
     /// Checks the order, which is what the promise rests on. All in milliseconds.
     public init(renew: Int64, soft: Int64, hard: Int64, expiry: Int64) throws(InvalidValue) {
         guard renew > 0, soft >= 3 * renew, hard > soft else {
@@ -31,6 +34,11 @@ public struct LeaseTimes: Hashable, Sendable, Codable {
                 field: "lease times",
                 problem: "renew \(renew) ms, soft \(soft) ms, hard \(hard) ms: soft must be at least three renewals, "
                     + "and hard later than soft")
+        }
+        guard hard <= Self.hardMaxMilliseconds else {
+            throw InvalidValue(
+                field: "lease times",
+                problem: "hard \(hard) ms is longer than a warden lets a sandbox go on, \(Self.hardMaxMilliseconds) ms")
         }
         guard Double(expiry) >= Double(hard) * (1 + 2 * Self.driftAllowance) else {
             throw InvalidValue(

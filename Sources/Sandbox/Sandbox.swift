@@ -76,7 +76,6 @@ public struct Sandbox: ~Copyable {
         let folder = try step(.cgroup) { () throws(SystemError) in try cgroup.open() }
         let channel = try step(.handshake) { () throws(SystemError) in try Socket.packetPair() }
         let report = try step(.handshake) { () throws(SystemError) in try Pipe() }
-        precondition(CurrentProcess.threadCount() == 1, "a sandbox is cloned by a single-threaded process only")
         switch try step(
             .clone,
             { () throws(SystemError) in

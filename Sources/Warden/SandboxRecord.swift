@@ -26,7 +26,7 @@ final class SandboxRecord {
         image = request.image
         fencingToken = request.fencingToken
         note = request.note
-        hardDeadline = request.hardDeadline
+        hardDeadline = Self.bounded(request.hardDeadline)
         self.output = output
         processDescriptor = sandbox.process.raw
         cgroup = sandbox.cgroup
@@ -46,7 +46,11 @@ final class SandboxRecord {
     var pendingDeadline: BootInstant? { exit == nil && remains == nil ? hardDeadline : nil }
 
     /// Moves the deadline forward; an earlier one is ignored, as an old message could bring it.
-    func extend(to deadline: BootInstant) { hardDeadline = max(hardDeadline, deadline) }
+    func extend(to deadline: BootInstant) { hardDeadline = max(hardDeadline, Self.bounded(deadline)) }
+
+    private static func bounded(_ deadline: BootInstant) -> BootInstant {
+        min(deadline, .now + WardenRequest.deadlineAheadMax)
+    }
 
     /// Ends it, softly or at once.
     func terminate(_ kind: TerminationKind, _ cause: SandboxExit.Cause) throws(SystemError) {

@@ -24,6 +24,9 @@ public enum WardenRequest: Hashable, Sendable {
     public static let version: UInt32 = 1
     /// Most bytes of one packet, in both directions.
     public static let packetBytesMax = 128 * 1024
+    /// The furthest that a hard deadline may lie ahead when it is set; a later one is taken as this. So a drone that
+    /// has gone wild and then silent leaves no sandbox behind for longer. Leases are to be shorter.
+    public static let deadlineAheadMax = Duration.milliseconds(LeaseTimes.hardMaxMilliseconds)
     /// Most backends of one `extend`.
     public static let deadlinesMax = 1024
 }
@@ -38,7 +41,7 @@ public struct SpawnRequest: Hashable, Sendable {
     public var environment: [String]
     /// Tightenings of the image's policy.
     public var limits: ResourceLimits
-    /// When the warden kills it, whatever else happens.
+    /// When the warden kills it, whatever else happens. At most `WardenRequest.deadlineAheadMax` ahead.
     public var hardDeadline: BootInstant
     /// The lease's fencing token, kept for `list`.
     public var fencingToken: FencingToken

@@ -158,4 +158,15 @@ struct LinuxTests {
         }
         #expect(SocketAddress(host: 0x0a00_0001, port: 80).description == "10.0.0.1:80")
     }
+
+    @Test("A process with more than one thread is not cloned")
+    func threadedProcessIsNotCloned() async {
+        // The test program has a pool of threads; a clone that went through would end here with success.
+        await #expect(processExitsWith: .failure) {
+            switch try Clone.process(namespaces: [], cgroup: nil) {
+            case .child: CurrentProcess.exitImmediately(0)
+            case .parent(_, let child): _ = try child.reap()
+            }
+        }
+    }
 }

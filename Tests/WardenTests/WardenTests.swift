@@ -60,6 +60,20 @@ struct WardenTests {
         #expect(listing.hardDeadline == later)
     }
 
+    @Test("No word of a drone keeps a sandbox for longer than the longest lease")
+    func boundsDeadlines() throws {
+        let site = try WardenSite(command: "exec sleep 300")
+        _ = try site.greet()
+        let backend = try BackendID("forever")
+        try site.spawn("forever", lifetime: .seconds(1_000_000))
+        #expect(try site.receive() == .spawned(backend))
+        let extended = BackendDeadline(backend: backend, deadline: BootInstant(nanoseconds: .max))
+        try site.send(.extend([extended]))
+        try site.send(.list)
+        guard case .listing(let listing) = try site.receive() else { return #expect(Bool(false), "no listing") }
+        #expect(listing.hardDeadline <= .now + WardenRequest.deadlineAheadMax)
+    }
+
     @Test("A socket reaches the port inside, and nothing of the host's")
     func socketsReachInside() throws {
         let site = try WardenSite(command: "echo inside | nc -l -p 8080")
