@@ -77,6 +77,29 @@ import Testing
         #expect(plan.terminate == [.init(backend: Values.backend("b1"), end: end)])
     }
 
+    @Test("An end that a drone had begun and forgot in a restart is asked for again, and never a weaker one")
+    func forgottenEnd() {
+        func ends(
+            _ reported: BackendStatus, _ status: BackendStatus, _ end: DesiredEnd? = nil
+        ) -> [Reconciliation.End] {
+            var row = Values.row("b1", status, end: end)
+            row.state.reason = .swept
+            return reconcile([report("b1", reported)], [row]).terminate
+        }
+        func end(_ kind: TerminationKind, _ reason: TerminationReason) -> [Reconciliation.End] {
+            [.init(backend: Values.backend("b1"), end: DesiredEnd(kind: kind, reason: reason))]
+        }
+        #expect(ends(.ready, .terminating) == end(.soft, .swept))
+        #expect(ends(.waiting, .terminating) == end(.soft, .swept))
+        #expect(ends(.ready, .hardTerminating) == end(.hard, .swept))
+        #expect(ends(.terminating, .hardTerminating) == end(.hard, .swept))
+        #expect(ends(.terminating, .terminating) == [])
+        #expect(ends(.ready, .terminating, DesiredEnd(kind: .hard, reason: .external)) == end(.hard, .external))
+        let soft = DesiredEnd(kind: .soft, reason: .external)
+        #expect(ends(.ready, .hardTerminating, soft) == end(.hard, .external))
+        #expect(ends(.ready, .terminating, soft) == end(.soft, .external))
+    }
+
     @Test("A second, equal hello changes nothing more")
     func idempotent() {
         let reports = [report("b1", .ready), report("b2", .terminated), report("b3", .ready)]
