@@ -63,6 +63,15 @@ struct ControllerStatus: Encodable {
     var status = "ok"
     var version: String
     var hash: String
+    /// Added: the cluster that a connect without one goes to; omitted where there is none.
+    var defaultCluster: String?
+
+    enum CodingKeys: String, CodingKey {
+        case status
+        case version
+        case hash
+        case defaultCluster = "default_cluster"
+    }
 }
 
 /// `/pub/health`.

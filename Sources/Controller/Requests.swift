@@ -22,7 +22,9 @@ extension Controller {
         case .preflight: caller.answer(Answer.preflight)
         case .health: ifStoreAnswers(caller) { Answer.json(Health()) }
         case .controllerStatus:
-            let status = ControllerStatus(version: configuration.version, hash: configuration.sourceHash)
+            let status = ControllerStatus(
+                version: configuration.version, hash: configuration.sourceHash,
+                defaultCluster: configuration.defaultCluster?.text)
             ifStoreAnswers(caller) { Answer.json(status) }
         case .backendStatus(let backend): answerStatus(backend, caller)
         case .statusStream(let backend):

@@ -9,11 +9,12 @@ struct StatusCommand: Subcommand {
         flags: [cluster, .json, ControllerAPI.flag])
 
     private static let cluster = Flag(
-        "--cluster", .value("CLUSTER", default: "localhost:9090"), "whose drones to show")
+        "--cluster", .value("CLUSTER", default: nil), "whose drones to show (without it the controller's default)")
 
     private enum Subject {
         case backend(BackendID)
-        case controller(ClusterName)
+        /// Nil means the controller's default cluster.
+        case controller(ClusterName?)
     }
 
     private let api: ControllerAPI
@@ -28,7 +29,6 @@ struct StatusCommand: Subcommand {
             return
         }
         let cluster = try arguments.checked(Self.cluster) { (text) throws(InvalidValue) in try ClusterName(text) }
-        guard let cluster else { preconditionFailure("--cluster has a default") }
         subject = .controller(cluster)
     }
 
@@ -45,16 +45,19 @@ struct StatusCommand: Subcommand {
         return 0
     }
 
-    private func showController(_ cluster: ClusterName) throws {
+    private func showController(_ chosen: ClusterName?) throws {
         let controller = try api.get("/ctrl/status")
+        var told = try JSONReader(controller, path: "the controller's answer")
+        guard let cluster = try chosen ?? told.string("default_cluster").map({ try ClusterName($0) }) else {
+            throw UsageError("the controller has no default cluster; name one: --cluster CLUSTER", command: "status")
+        }
         let state = try api.get("/ctrl/c/\(cluster)/state")
         switch form {
         case .json:
             StandardOutput.say(JSONValue.object(["controller": controller, "cluster": state]).text)
         case .text:
-            var reader = try JSONReader(controller, path: "the controller's answer")
             StandardOutput.say(
-                "Controller: \(try reader.string("status") ?? "?"), version \(try reader.string("version") ?? "?")")
+                "Controller: \(try told.string("status") ?? "?"), version \(try told.string("version") ?? "?")")
             let drones = try ListedDrone.all(in: state)
             StandardOutput.say("Cluster: \(cluster), \(drones.count) \(drones.count == 1 ? "drone" : "drones")")
             if drones.isEmpty { return }

@@ -182,6 +182,8 @@ class CommandLine(unittest.TestCase):
             "connect", *control, "--key", "cli", "--image", "python-repl").stdout)
         self.assertIn(backend, self.plane("ls", *control).stdout)
         self.assertIn("ready", self.plane("status", *control, backend).stdout)
+        overview = self.plane("status", *control).stdout
+        self.assertIn(f"Cluster: {self.site.cluster}, 1 drone\n", overview)
         self.plane("terminate", *control, backend)
         self.assertIn("terminated", self.plane("status", *control, backend).stdout)
 
