@@ -30,7 +30,7 @@ struct Reconciliation: Equatable {
     var record: [Record] = []
     /// Backends that were promised and that the drone never heard of.
     var spawn: [BackendRow] = []
-    /// Ends that were asked for while the drone was away.
+    /// Ends that were asked for while the drone was away, and those that it had begun and forgot in a restart.
     var terminate: [End] = []
     /// What to acknowledge.
     var saved: [Saved] = []
@@ -56,9 +56,23 @@ struct Reconciliation: Equatable {
             }
             if report.state.status == .terminated { continue }
             keep.append(row.id)
-            if let end = row.desiredEnd { terminate.append(End(backend: row.id, end: end)) }
+            if let end = Self.end(of: row, reported: report.state.status) {
+                terminate.append(End(backend: row.id, end: end))
+            }
         }
         for row in live where !reported.contains(row.id.text) { missing(row) }
+    }
+
+    /// The end to ask for: the one that was requested, or the one that the drone itself had begun when it was last heard
+    /// of. A drone process that was restarted knows nothing of the latter and takes the backend for a sound one.
+    private static func end(of row: BackendRow, reported: BackendStatus) -> DesiredEnd? {
+        guard row.state.status >= .terminating, reported < row.state.status else { return row.desiredEnd }
+        let begun: TerminationKind = row.state.status >= .hardTerminating ? .hard : .soft
+        let reason = row.desiredEnd?.reason ?? row.state.reason ?? .lost
+        switch (begun, row.desiredEnd?.kind) {
+        case (.hard, _), (_, .hard): return DesiredEnd(kind: .hard, reason: reason)
+        case (.soft, _): return DesiredEnd(kind: .soft, reason: reason)
+        }
     }
 
     private mutating func missing(_ row: BackendRow) {
