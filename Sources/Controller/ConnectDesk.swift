@@ -74,6 +74,8 @@ final class ConnectDesk {
     }
 
     private func park(_ visitor: Visitor, _ wait: ConnectWait) {
+        // The drone may have been welcomed while the job waited for the store: nobody would wake this one any more.
+        if case .drone(let drone, _) = wait, controller.sessions.link(of: drone) != nil { return attempt(visitor) }
         let limit =
             switch wait {
             case .end: ControllerConfiguration.endWait
