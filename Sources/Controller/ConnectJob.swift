@@ -134,6 +134,8 @@ struct ConnectJob: Sendable {
     private func grant(
         _ backend: BackendRow, _ origin: ConnectOutcome.Origin, _ store: any StoreTransaction
     ) throws(StoreError) -> ConnectOutcome.Connected {
+        var backend = backend
+        backend.connects = try store.countConnect(of: backend.id)
         let route: Route
         if let token = backend.spec.staticToken {
             route = .fixed(token, backend)
@@ -158,12 +160,14 @@ extension RouteGrant {
         case .fixed(let token, _):
             self.init(
                 token: token.text, backend: backend.id.text, cluster: backend.cluster.text,
-                subdomain: backend.subdomain, user: nil, userData: nil, secretToken: "", lifetimeMilliseconds: nil)
+                subdomain: backend.subdomain, user: nil, userData: nil, secretToken: "", lifetimeMilliseconds: nil,
+                connects: route.backend.connects)
         case .dynamic(let token, _):
             self.init(
                 token: token.token.text, backend: backend.id.text, cluster: backend.cluster.text,
                 subdomain: backend.subdomain, user: token.user, userData: token.auth, secretToken: token.secret,
-                lifetimeMilliseconds: max(0, token.expiresMilliseconds - nowMilliseconds))
+                lifetimeMilliseconds: max(0, token.expiresMilliseconds - nowMilliseconds),
+                connects: route.backend.connects)
         }
     }
 }

@@ -49,6 +49,11 @@ public struct ControllerConfiguration: Sendable {
     static let helloLimit = Duration.seconds(10)
     /// Bytes of one frame of a drone: a hello with 50,000 backends fits.
     static let linkMessageBytesMax = 16 * 1024 * 1024
+    /// Between two pings to a drone.
+    static let linkPingInterval = Duration.seconds(3)
+    /// A drone that was not heard for that long is not connected any more, so that connects wait for it instead of
+    /// leading to a host that may be dead. The drone holds its controller to the same.
+    static let linkSilenceLimit = Duration.seconds(9)
     /// How long pending requests may take when the controller stops; the reference's 2 s less the rest of stopping.
     static let stopGrace = Duration.milliseconds(1500)
 }

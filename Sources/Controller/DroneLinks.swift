@@ -48,6 +48,8 @@ final class DroneLinks {
     func accept(_ cluster: ClusterName, _ responder: Responder) {
         var options = WebSocketOptions()
         options.messageByteCountMax = ControllerConfiguration.linkMessageBytesMax
+        options.pingInterval = ControllerConfiguration.linkPingInterval
+        options.silenceLimit = ControllerConfiguration.linkSilenceLimit
         guard let socket = responder.acceptWebSocket(options) else { return }
         lastNumber += 1
         let link = Link(LinkID(number: lastNumber), cluster, socket)
@@ -85,6 +87,7 @@ final class DroneLinks {
         case (_, .new): refuse(link, "the first message is not a hello")
         case (.renew(let sequence), .known(let drone)): renew(sequence, drone, link)
         case (.state(let backend, let state), .known(let drone)): record(state, of: backend, drone, link)
+        case (.sweep(let backend, let connects), .known(let drone)): sweep(backend, connects, drone, link)
         case (.routeRequest(let token), .known(let drone)): answerRoute(token, drone, link)
         case (.traffic(let reports), .known(let drone)): controller.traffic.report(reports, from: drone)
         }
@@ -180,6 +183,19 @@ final class DroneLinks {
     private struct StateOutcome: Sendable {
         var known: BackendStatus?
         var recording: Recording
+    }
+
+    private func sweep(_ text: String, _ connects: Int64, _ drone: DroneName, _ link: Link) {
+        guard let id = try? BackendID(text) else { return refuse(link, "a backend's id is not one") }
+        let job = SweepJob(backend: id, drone: drone, connects: connects)
+        controller.store.perform({ store throws(StoreError) in try job.run(store) }) { result in
+            switch result {
+            case .success(let answer): link.send(answer.message(about: id))
+            case .failure(let error):
+                // Not answered, so the drone asks again.
+                Log.write(.error, "sweep-failed", ["backend": text, "reason": error.description])
+            }
+        }
     }
 
     private func answerRoute(_ text: String, _ drone: DroneName, _ link: Link) {

@@ -53,7 +53,7 @@ extension Failure {
             self.init(.other, "The controller cannot write: its disk is full.")
         case .conflict:
             self.init(.failedToAcquireKey, "Another writer took the key or the id at the same moment; try again.")
-        case .corrupt, .newerSchema, .other:
+        case .corrupt, .newerSchema, .otherSchema, .other:
             self.init(.other, "The controller's database failed; its log says how, under this error's id.")
         }
     }

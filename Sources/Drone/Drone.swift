@@ -34,7 +34,7 @@ final class Drone {
     var leaseTimer: TimerToken?
     var routes = RouteBook()
     var backends: [BackendID: HostedBackend] = [:]
-    /// Ids that were here and are over: an order that comes twice must not start them again.
+    /// Backends that were here and are over: an order that comes twice must not start them again.
     var forgotten = RecentIDs(capacity: 4096)
     var offers: [ImageName: ImageOffer] = [:]
     var welcome = Welcome.awaited
@@ -151,13 +151,15 @@ final class Drone {
         sampler = loop.schedule(after: .seconds(1)) { [weak self] in self?.sample() }
     }
 
+    /// Asks the controller, which alone knows whether it is just now answering a connect with this backend.
     private func sweepIfIdle(_ backend: HostedBackend, now: BootInstant) {
-        guard backend.lifecycle.status == .ready, let limit = backend.maxIdle,
+        // Without a controller nobody is sent here, and before long the lease ends the backend.
+        guard welcome == .received, backend.lifecycle.status == .ready, let limit = backend.maxIdle,
             backend.idle.isIdle(for: limit, now: now)
         else { return }
-        terminate(
-            backend, .soft, .swept,
-            message: "Nobody had a connection or sent a request for \(limit.components.seconds) s.")
+        if let asked = backend.sweepAskedAt, now - asked < Self.reportAgainAfter { return }
+        backend.sweepAskedAt = now
+        link.send(.sweep(backend: backend.id.text, connects: backend.connects))
     }
 
     /// Tells what the proxy did for each backend, where that has changed.

@@ -120,7 +120,7 @@ extension Drone {
         release(backend)
         backends[backend.id] = nil
         routes.forgotten(backend: backend.id.text)
-        forgotten.insert(backend.id)
+        forgotten.insert(backend.id, backend.fencingToken)
         stopIfAllEnded()
     }
 

@@ -34,6 +34,10 @@ extension Drone {
         case .renewed(let sequence): perform(lease.renewed(sequence: sequence, now: .now))
         case .spawn(let order): spawn(order)
         case .terminate(let id, let kind, let reason): terminate(id, kind, reason)
+        case .inUse(let id, let connects):
+            guard let id = try? BackendID(id), let backend = backends[id] else { return }
+            backend.sweepAskedAt = nil
+            backend.connected(connects, now: .now)
         case .route(let grant): take(grant)
         case .routeAnswer(let token, let grant):
             if let grant, grant.token == token { take(grant) } else { perform(routes.denied(token)) }
@@ -56,12 +60,13 @@ extension Drone {
         link.confirmed()
         lastTrouble = ""
         log.write("welcomed by \(controller)")
-        perform(lease.welcomed(times, now: .now))
         let kept = Set(keep)
+        // Before the lease goes on, so that what is not kept is killed and not granted more time.
         for backend in Array(backends.values) where !kept.contains(backend.id.text) {
             terminate(
                 backend, .hard, .lost, message: "The controller does not know it, or has given its key to another.")
         }
+        perform(lease.welcomed(times, now: .now))
         for backend in Array(backends.values) {
             begin(backend)
             tellUnsaved(backend, now: .now)
@@ -123,7 +128,7 @@ extension Drone {
                 .terminated, reason: .internalError, message: "Its id or its image has a name that is none.")
             return link.send(.state(backend: order.backend, state: state))
         }
-        guard backends[id] == nil, !forgotten.contains(id) else { return }
+        guard backends[id] == nil, !forgotten.contains(id, FencingToken(order.fencingToken)) else { return }
         let now = BootInstant.now
         let offer = offers[image]
         let terms = BackendLifecycle.Terms(
@@ -152,14 +157,16 @@ extension Drone {
             )
             return link.send(.state(backend: text, state: state))
         }
-        terminate(backend, kind, reason, message: Self.sentence(reason))
+        terminate(backend, kind, reason, message: Self.sentence(reason, maxIdle: backend.maxIdle))
     }
 
     /// Why a controller ends a backend, for a person.
-    private static func sentence(_ reason: TerminationReason) -> String {
+    private static func sentence(_ reason: TerminationReason, maxIdle: Duration?) -> String {
         switch reason {
         case .external: "Its end was asked for."
-        case .swept: "It was idle for too long, or its lifetime was over."
+        case .swept:
+            maxIdle.map { "Nobody had a connection or sent a request for \($0.components.seconds) s." }
+                ?? "Its lifetime limit was reached."
         case .keyExpired: "Its lease has expired."
         case .lost: "Its controller has given it up."
         case .startupTimeout: "It did not start in time."
@@ -171,7 +178,7 @@ extension Drone {
 
     private func take(_ grant: RouteGrant) {
         let backend = (try? BackendID(grant.backend)).flatMap { backends[$0] }
-        backend?.idle.touch(now: .now)
+        backend?.connected(grant.connects, now: .now)
         perform(routes.granted(grant, backend?.reach ?? .unreachable, now: .now))
     }
 

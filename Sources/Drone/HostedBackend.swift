@@ -18,6 +18,10 @@ final class HostedBackend {
     let activity = BackendActivity()
     /// Since when nobody has used it; starts anew when it becomes ready.
     var idle: IdleTracker
+    /// The number of the last connect that the controller told of.
+    var connects: Int64 = 0
+    /// When the controller was last asked whether it may be swept.
+    var sweepAskedAt: BootInstant?
     var debts = SocketDebts(requestMax: Socket.packetDescriptorsMax)
     var output: OutputReader?
     var readiness: ReadinessWatch?
@@ -51,6 +55,12 @@ final class HostedBackend {
             startupDeadline: BootInstant(nanoseconds: note.startupDeadline), now: now)
         idle = IdleTracker(now: now)
         reportedAt = now
+    }
+
+    /// Somebody is about to come: the controller told of a connect.
+    func connected(_ number: Int64, now: BootInstant) {
+        connects = max(connects, number)
+        idle.touch(now: now)
     }
 
     /// Whether tokens may lead to it.

@@ -1,8 +1,11 @@
 import Model
 
-/// The last so many ids that were put in; the oldest are dropped.
+/// The last so many backends that are over; the oldest are dropped.
+///
+/// An id alone does not say which: whoever chooses ids may use one again when the controller has cleaned up the first
+/// backend of that id. The fencing token tells them apart.
 struct RecentIDs: Equatable, Sendable {
-    private var ids: Set<BackendID> = []
+    private var tokens: [BackendID: FencingToken] = [:]
     private var order: [BackendID] = []
     private var oldest = 0
     private let capacity: Int
@@ -14,14 +17,18 @@ struct RecentIDs: Equatable, Sendable {
     }
 
     /// Puts one in.
-    mutating func insert(_ id: BackendID) {
-        guard ids.insert(id).inserted else { return }
+    mutating func insert(_ id: BackendID, _ token: FencingToken) {
+        if let known = tokens[id] {
+            tokens[id] = max(known, token)
+            return
+        }
+        tokens[id] = token
         if order.count < capacity { return order.append(id) }
-        ids.remove(order[oldest])
+        tokens[order[oldest]] = nil
         order[oldest] = id
         oldest = (oldest + 1) % capacity
     }
 
-    /// Whether it is among them.
-    func contains(_ id: BackendID) -> Bool { ids.contains(id) }
+    /// Whether that backend, or a later one of its id, is among them.
+    func contains(_ id: BackendID, _ token: FencingToken) -> Bool { tokens[id].map { $0 >= token } ?? false }
 }

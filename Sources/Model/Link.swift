@@ -6,6 +6,9 @@ public enum DroneMessage: Hashable, Sendable, Codable {
     case renew(sequence: Int64)
     /// A backend's state, repeated until `stateSaved` answers it.
     case state(backend: String, state: BackendState)
+    /// Asks whether a backend that nobody has used for its idle time may end; asked again until it is answered with
+    /// `terminate` or `inUse`. The number is of the last connect that the drone has heard of, 0 for none.
+    case sweep(backend: String, connects: Int64)
     /// Asks what a token leads to, when it was not pushed.
     case routeRequest(token: String)
     /// What the proxy did for backends since it was last told, those without a change left out. For people to see;
@@ -103,6 +106,8 @@ public enum ControllerMessage: Hashable, Sendable, Codable {
     case spawn(SpawnOrder)
     /// End this backend. An id that the drone does not know is answered with terminated, lost.
     case terminate(backend: String, kind: TerminationKind, reason: TerminationReason)
+    /// Answers a sweep: a connect with this number was answered with the backend, so its idle time starts anew.
+    case inUse(backend: String, connects: Int64)
     /// A token now leads to a backend of this drone. Pushed before connect answers.
     case route(RouteGrant)
     /// Answers a route request; nil when the token leads nowhere.
@@ -167,11 +172,14 @@ public struct RouteGrant: Hashable, Sendable, Codable {
     public var secretToken: String
     /// Milliseconds that the token still lives; nil as long as the backend.
     public var lifetimeMilliseconds: Int64?
+    /// How many connects had been answered with the backend when this was written.
+    public var connects: Int64
 
     /// - Parameters: as the properties say.
     public init(
         token: String, backend: String, cluster: String, subdomain: String?, user: String?, userData: String?,
-        secretToken: String, lifetimeMilliseconds: Int64?
+        secretToken: String, lifetimeMilliseconds: Int64?,
+        connects: Int64
     ) {
         self.token = token
         self.backend = backend
@@ -181,5 +189,6 @@ public struct RouteGrant: Hashable, Sendable, Codable {
         self.userData = userData
         self.secretToken = secretToken
         self.lifetimeMilliseconds = lifetimeMilliseconds
+        self.connects = connects
     }
 }

@@ -71,11 +71,13 @@ public struct BackendRow: Hashable, Sendable {
     public var createdMilliseconds: Int64
     /// When `state` was recorded, the store's clock, milliseconds since 1970.
     public var changedMilliseconds: Int64
+    /// How many connects were answered with it.
+    public var connects: Int64
 
     /// - Parameters: as the properties say.
     public init(
         spec: BackendSpec, fencingToken: FencingToken, state: BackendState, desiredEnd: DesiredEnd?,
-        createdMilliseconds: Int64, changedMilliseconds: Int64
+        createdMilliseconds: Int64, changedMilliseconds: Int64, connects: Int64 = 0
     ) {
         self.spec = spec
         self.fencingToken = fencingToken
@@ -83,6 +85,7 @@ public struct BackendRow: Hashable, Sendable {
         self.desiredEnd = desiredEnd
         self.createdMilliseconds = createdMilliseconds
         self.changedMilliseconds = changedMilliseconds
+        self.connects = connects
     }
 
     /// Its id.

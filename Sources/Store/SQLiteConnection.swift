@@ -31,6 +31,19 @@ final class SQLiteConnection {
         try configure()
     }
 
+    /// A database in memory that nobody else sees and that ends with the connection.
+    init(inMemory: Void) throws(StoreError) {
+        var handle: OpaquePointer?
+        let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        let code = sqlite3_open_v2(":memory:", &handle, flags, nil)
+        guard code == SQLITE_OK, let handle else {
+            let error = StoreError(sqlite: code, database: handle, statement: nil)
+            sqlite3_close_v2(handle)
+            throw error
+        }
+        database = handle
+    }
+
     deinit {
         for statement in prepared.values { sqlite3_finalize(statement) }
         let code = sqlite3_close(database)

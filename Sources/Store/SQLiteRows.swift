@@ -54,7 +54,8 @@ extension SQLiteStatement {
         }
         var row = BackendRow(
             spec: spec, fencingToken: FencingToken(integer(14) ?? 0), state: try state(from: 19),
-            desiredEnd: desiredEnd, createdMilliseconds: integer(17) ?? 0, changedMilliseconds: integer(18) ?? 0)
+            desiredEnd: desiredEnd, createdMilliseconds: integer(17) ?? 0, changedMilliseconds: integer(18) ?? 0,
+            connects: integer(26) ?? 0)
         row.spec.subdomain = text(11)
         row.spec.lifetimeLimitSeconds = integer(12)
         row.spec.maxIdleSeconds = integer(13)

@@ -7,17 +7,20 @@ enum SQLiteSchema {
     static var version: Int64 { Int64(steps.count) }
 
     /// Takes the missing steps within one immediate transaction, so that two programs that start together take each
-    /// once. Refuses a database of a newer program: it may mean something by its tables that we would break.
+    /// once. Refuses a database of a newer program: it may mean something by its tables that we would break. Refuses one
+    /// whose tables are not those of its version, too: each statement on them would fail, or read the wrong column.
     static func migrate(_ connection: SQLiteConnection) throws(StoreError) {
         try connection.run("BEGIN IMMEDIATE")
         do throws(StoreError) {
             let found = try connection.integer("PRAGMA user_version") ?? 0
+            guard found >= 0 else { throw otherTables(found) }
             if found > version {
                 throw StoreError(
                     .newerSchema,
                     message: "the database has schema version \(found) and this program knows up to \(version). "
                         + "Start the newer Plane that wrote it, or give another --db")
             }
+            guard try layout(of: connection) == expectedLayout(found) else { throw otherTables(found) }
             for step in steps[Int(found)...] { try connection.script(step) }
             if found < version { try setVersion(connection) }
             try connection.run("COMMIT")
@@ -25,6 +28,31 @@ enum SQLiteSchema {
             if connection.isInTransaction { try? connection.run("ROLLBACK") }
             throw error
         }
+    }
+
+    /// What a database at a version must look like: what the steps up to it make of an empty one.
+    private static func expectedLayout(_ version: Int64) throws(StoreError) -> String {
+        let scratch = try SQLiteConnection(inMemory: ())
+        for step in steps[..<Int(version)] { try scratch.script(step) }
+        return try layout(of: scratch)
+    }
+
+    /// The statements that made the tables and indexes, which SQLite keeps as they were written; without its own tables,
+    /// such as those of ANALYZE. sqlite.org/schematab.html
+    private static func layout(of connection: SQLiteConnection) throws(StoreError) -> String {
+        try connection.text(
+            """
+            SELECT coalesce(group_concat(sql, ';'), '') FROM (
+                SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type, name)
+            """) ?? ""
+    }
+
+    private static func otherTables(_ version: Int64) -> StoreError {
+        StoreError(
+            .otherSchema,
+            message:
+                "the database says that it has schema version \(version), but its tables are not that version's: an "
+                + "unreleased Plane or another program made them. Move the file away, or give another --db")
     }
 
     /// A pragma takes no parameter. The number must be that of `steps`.
@@ -79,7 +107,8 @@ enum SQLiteSchema {
             exit_code INTEGER,
             exit_signal INTEGER,
             out_of_memory INTEGER,
-            message TEXT
+            message TEXT,
+            connects INTEGER NOT NULL DEFAULT 0
         ) STRICT;
         CREATE INDEX backend_live ON backend (drone, id) WHERE status < 70;
         CREATE INDEX backend_of_drone ON backend (drone);

@@ -136,6 +136,16 @@ final class SQLiteTransaction: StoreTransaction {
         return HistoryRow(number: number, state: state, milliseconds: nowMilliseconds)
     }
 
+    func countConnect(of id: BackendID) throws(StoreError) -> Int64 {
+        var statement = try connection.statement(
+            "UPDATE backend SET connects = connects + 1 WHERE id = ? RETURNING connects")
+        try statement.bind(id.text)
+        let count = try statement.step() ? statement.integer(0) ?? 0 : 0
+        // RETURNING is complete only when the statement is.
+        if count > 0 { try statement.run() }
+        return count
+    }
+
     func requestEnd(of id: BackendID, _ end: DesiredEnd) throws(StoreError) -> EndRequest {
         guard var row = try backend(id) else { return .unknownBackend }
         if row.state.status == .terminated { return .alreadyTerminated }

@@ -71,6 +71,9 @@ public protocol StoreTransaction: AnyObject {
     /// Records a state if it is further than the recorded one. Recording `terminated` frees the key.
     func record(_ state: BackendState, of id: BackendID) throws(StoreError) -> Recording
 
+    /// Counts a connect that is answered with a backend. - Returns: the count with this one; 0 for an unknown backend.
+    func countConnect(of id: BackendID) throws(StoreError) -> Int64
+
     /// Notes that a backend shall end. A soft request never weakens a hard one.
     func requestEnd(of id: BackendID, _ end: DesiredEnd) throws(StoreError) -> EndRequest
 

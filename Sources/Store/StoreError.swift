@@ -13,6 +13,8 @@ public struct StoreError: Error, Equatable, Sendable, CustomStringConvertible {
         case corrupt
         /// The database was written by a newer Plane.
         case newerSchema
+        /// The database's tables are not those that its version says.
+        case otherSchema
         /// Too many jobs wait already.
         case overloaded
         /// The store is being closed.

@@ -182,6 +182,42 @@ import Testing
         try await site.stop()
     }
 
+    @Test("A backend is not swept when a connect was answered with it that the drone had not heard of")
+    func sweep() async throws {
+        let site = try await TestSite()
+        let (drone, other) = (try await TestDrone(site), try await TestDrone(site, "dr-2", images: []))
+        _ = try await drone.welcomed()
+        _ = try await other.welcomed()
+        func ask(_ backend: String, _ connects: Int64, _ asker: TestDrone) async throws -> ControllerMessage {
+            asker.send(.sweep(backend: backend, connects: connects))
+            return try await asker.next { message in
+                switch message {
+                case .terminate, .inUse: message
+                default: nil
+                }
+            }
+        }
+        let first = try await site.connect(key: "k").connected()
+        try await drone.report(first.backendID, BackendState(.ready))
+        let again = try await site.connect(key: "k").connected()
+        #expect(again.backendID == first.backendID)
+        #expect(try await ask(first.backendID, 1, drone) == .inUse(backend: first.backendID, connects: 2))
+        // Another drone's backend is none of its own.
+        #expect(
+            try await ask(first.backendID, 2, other)
+                == .terminate(backend: first.backendID, kind: .hard, reason: .lost))
+        #expect(try await site.connect(key: "k").connected().backendID == first.backendID)
+        let end = ControllerMessage.terminate(backend: first.backendID, kind: .soft, reason: .swept)
+        #expect(try await ask(first.backendID, 3, drone) == end)
+        // From here on connects wait for the successor, and asking again changes nothing.
+        async let waiting = site.connect(key: "k").connected()
+        #expect(try await ask(first.backendID, 0, drone) == end)
+        try await drone.report(first.backendID, BackendState(.terminated, reason: .swept, kind: .soft))
+        let successor = try await waiting
+        #expect(successor.spawned && successor.backendID != first.backendID)
+        try await site.stop()
+    }
+
     @Test("A drone may speak of its own backends alone")
     func foreignState() async throws {
         let site = try await TestSite()

@@ -64,6 +64,10 @@ struct DroneStoryTests {
         try site.wait(for: "answer about the unknown") { !site.controller.states(of: "unknown1").isEmpty }
         #expect(site.controller.states(of: "unknown1").first?.reason == .lost)
         #expect(site.warden.sandboxes.isEmpty)
+
+        // A later backend of the same id is another one.
+        site.order("demo1") { $0.fencingToken = 8 }
+        try site.wait(for: "its successor") { site.warden.sandboxes[backend] != nil }
     }
 
     @Test("A command that ends before it answers is reported with its last output")
@@ -209,6 +213,26 @@ struct DroneStoryTests {
         let end = try #require(site.controller.states(of: "demo1").last)
         #expect(end.reason == .swept && end.kind == .soft)
         #expect(end.message?.hasPrefix("Nobody had a connection or sent a request for 1 s.") == true)
+    }
+
+    @Test("An idle backend stays while the controller says that it was promised to somebody, or says nothing")
+    func sweepIsAskedFor() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        site.controller.silent = [.sweeps]
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1") { $0.maxIdleSeconds = 1 }
+        site.controller.send(.route(site.grant("token", "demo1", connects: 3)))
+        try site.wait(for: "question") { site.controller.sweeps(of: "demo1") == [3] }
+        site.controller.send(.inUse(backend: "demo1", connects: 4))
+        try site.wait(for: "a question with what it was told") { site.controller.sweeps(of: "demo1") == [3, 4] }
+        // Unanswered, it is asked again, and nothing ends.
+        try site.wait(for: "the same question") { site.controller.sweeps(of: "demo1") == [3, 4, 4] }
+        #expect(site.controller.states(of: "demo1").last?.status == .ready)
+        #expect(try site.get("/token/").status == 200)
+        site.controller.send(.terminate(backend: "demo1", kind: .soft, reason: .swept))
+        try site.wait(for: "end") { site.controller.states(of: "demo1").last?.status == .terminated }
     }
 
     @Test("A warden that went away took its sandboxes along, and the next one is used")

@@ -9,7 +9,7 @@ private func at(_ milliseconds: UInt64) -> BootInstant { BootInstant(nanoseconds
 private func grant(_ token: String, _ backend: String = "demo1", lifetime: Int64? = nil) -> RouteGrant {
     RouteGrant(
         token: token, backend: backend, cluster: "localhost", subdomain: nil, user: nil, userData: nil,
-        secretToken: "", lifetimeMilliseconds: lifetime)
+        secretToken: "", lifetimeMilliseconds: lifetime, connects: 1)
 }
 
 @Suite("Routes")

@@ -10,6 +10,7 @@ final class ScriptedController {
         case hello
         case renewals
         case states
+        case sweeps
     }
 
     var lease = LeaseTimes.standard
@@ -42,6 +43,11 @@ final class ScriptedController {
         return states
     }
 
+    /// The numbers of connects with which a backend's sweep was asked for.
+    func sweeps(of backend: String) -> [Int64] {
+        messages.compactMap { if case .sweep(backend, let connects) = $0 { connects } else { nil } }
+    }
+
     /// What was last told of a backend's traffic.
     func traffic(of backend: String) -> BackendTraffic? {
         messages.reversed().lazy.compactMap { message -> BackendTraffic? in
@@ -72,6 +78,8 @@ final class ScriptedController {
         case .renew(let sequence): if !silent.contains(.renewals) { send(.renewed(sequence: sequence)) }
         case .state(let backend, let state):
             if !silent.contains(.states) { send(.stateSaved(backend: backend, status: state.status)) }
+        case .sweep(let backend, _):
+            if !silent.contains(.sweeps) { send(.terminate(backend: backend, kind: .soft, reason: .swept)) }
         case .routeRequest, .traffic: break
         }
         onChange()

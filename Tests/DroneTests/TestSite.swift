@@ -160,10 +160,11 @@ final class TestSite {
         controller.send(.spawn(order))
     }
 
-    func grant(_ token: String, _ backend: String) -> RouteGrant {
+    func grant(_ token: String, _ backend: String, connects: Int64 = 1) -> RouteGrant {
         RouteGrant(
             token: token, backend: backend, cluster: "localhost:\(proxy.address.port)", subdomain: nil, user: "ada",
-            userData: "{\"a\":1}", secretToken: "secret", lifetimeMilliseconds: 60_000)
+            userData: "{\"a\":1}", secretToken: "secret", lifetimeMilliseconds: 60_000,
+            connects: connects)
     }
 }
 

@@ -61,6 +61,37 @@ import Testing
         #expect(try execute("PRAGMA user_version") == "99")
     }
 
+    @Test(
+        "A database with other tables than its version says is refused with a sentence and left as it is",
+        arguments: [
+            "ALTER TABLE backend DROP COLUMN out_of_memory", "DROP INDEX token_by_expiry", "PRAGMA user_version = 0",
+            "PRAGMA user_version = -1", "CREATE TABLE notes (text TEXT)",
+        ])
+    func otherTablesAreRefused(_ change: String) throws {
+        do { _ = try open() }
+        try execute(change)
+        let before = try layout()
+        do throws(StoreError) {
+            _ = try SQLiteStore(path: folder.file("plane.db"), clock: { 0 })
+            Issue.record("it was opened")
+        } catch {
+            #expect(error.kind == .otherSchema)
+            #expect(error.message.contains("--db"))
+        }
+        #expect(try layout() == before)
+    }
+
+    private func layout() throws -> String? {
+        try execute("SELECT (SELECT user_version FROM pragma_user_version) || group_concat(sql) FROM sqlite_schema")
+    }
+
+    @Test("What SQLite itself adds to a database is no other layout")
+    func statisticsAreNoOtherTables() throws {
+        do { try addDrone(to: try open()) }
+        try execute("ANALYZE")
+        try addDrone(to: try open())
+    }
+
     @Test("Writers append to a write-ahead log, so that readers never wait")
     func writesAhead() throws {
         let store = try open()

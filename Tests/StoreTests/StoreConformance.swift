@@ -25,6 +25,7 @@ struct StoreConformance {
         Check(name: "a drone keeps its willingness over a new hello", run: droneKeepsWillingness),
         Check(name: "the count of live backends is right", run: countsAreRight),
         Check(name: "a soft request never weakens a hard one", run: endRequests),
+        Check(name: "connects are counted for each backend", run: connectsAreCounted),
         Check(name: "cleaning up deletes in bounded batches and only what is over", run: cleaningUp),
         Check(name: "pages of backends meet without gap or repetition", run: paging),
     ]
@@ -252,6 +253,21 @@ struct StoreConformance {
         #expect(try desired()?.kind == .hard)
         _ = try record(BackendState(.terminated), of: "b1", in: store)
         #expect(try request(.hard, .external) == .alreadyTerminated)
+    }
+
+    static func connectsAreCounted(_ store: any Store) throws {
+        try addDrone(to: store)
+        try store.transaction { tx throws(StoreError) in
+            for name in ["b1", "b2"] { _ = try tx.insert(spec(name, key: name)) }
+        }
+        let counts = try store.transaction { tx throws(StoreError) in
+            [
+                try tx.countConnect(of: id("b1")), try tx.countConnect(of: id("b2")), try tx.countConnect(of: id("b1")),
+                try tx.countConnect(of: id("nobody")),
+            ]
+        }
+        #expect(counts == [1, 1, 2, 0])
+        #expect(try store.transaction { tx throws(StoreError) in try tx.backend(id("b1")) }?.connects == 2)
     }
 
     static func cleaningUp(_ store: any Store) throws {
