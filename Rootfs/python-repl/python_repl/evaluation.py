@@ -28,6 +28,8 @@ TEXT_LIMIT = 256 * 1024
 """The longest value or traceback that is sent, in characters."""
 WAITING_LIMIT = 64
 """Evaluations that wait for their turn."""
+INSIST_SECONDS = 0.02
+"""Between the signals of one interrupt, until it has been raised."""
 
 SERVER_FILES = os.path.dirname(__file__) + os.sep
 CELL_PREFIX = "<input "
@@ -94,7 +96,8 @@ class Evaluator:
         """The evaluation that runs, or else the one that ran last."""
         self._running = None
         self._interrupted = None
-        """The evaluation that the SIGINT on its way is meant for."""
+        """The evaluation that an interrupt is meant for which has not been raised yet."""
+        self._interrupt_came = threading.Event()
         self._interrupt_is_held = False
         """A SIGINT came while typed code was inside `OutputStream`; it is raised on the way out."""
         self._waiting = queue.SimpleQueue()
@@ -106,6 +109,7 @@ class Evaluator:
         self._namespace = main.__dict__
         self._streams = {name: self._open_stream(name) for name in ("stdout", "stderr")}
         self._take_signals()
+        threading.Thread(target=self._insist, daemon=True).start()
 
     def submit(self, evaluation):
         """Queues an evaluation; False when too many wait. Any thread may call this."""
@@ -119,7 +123,26 @@ class Evaluator:
         running = self._running
         if running is not None:
             self._interrupted = running
-            signal.pthread_kill(self._thread, signal.SIGINT)
+            self._interrupt_came.set()
+
+    def _insist(self):
+        """Sends SIGINT until the interrupt is raised. One signal is not enough: it may come on the way out of
+        `OutputStream`, too late to be raised there, or just before typed code begins to sleep in a system call."""
+        while True:
+            self._interrupt_came.wait()
+            self._interrupt_came.clear()
+            while self._is_interrupted():
+                signal.pthread_kill(self._thread, signal.SIGINT)
+                if self._interrupt_came.wait(INSIST_SECONDS):
+                    self._interrupt_came.clear()
+
+    def _is_interrupted(self):
+        running = self._running
+        return running is not None and self._interrupted is running
+
+    def _raise_interrupt(self):
+        self._interrupted = None
+        raise KeyboardInterrupt
 
     def run_forever(self):
         """Evaluates what is submitted. Only the main thread can do this."""
@@ -135,8 +158,8 @@ class Evaluator:
         """Raises the interrupt that came while the server's own code ran on behalf of typed code."""
         if self._interrupt_is_held and threading.get_ident() == self._thread:
             self._interrupt_is_held = False
-            if self._interrupted is self._running is not None:
-                raise KeyboardInterrupt
+            if self._is_interrupted():
+                self._raise_interrupt()
 
     def _take_signals(self):
         # Again before each evaluation: the one before may have taken them for itself.
@@ -144,11 +167,11 @@ class Evaluator:
         signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
 
     def _on_interrupt(self, number, frame):
-        if self._running is None or self._interrupted is not self._running:
+        if not self._is_interrupted():
             return
         while frame is not None:
             if is_cell(frame) or frame.f_code is Evaluator._describe.__code__:
-                raise KeyboardInterrupt
+                self._raise_interrupt()
             if is_server(frame.f_code.co_filename):
                 self._interrupt_is_held = True
                 return
