@@ -9,6 +9,8 @@ public enum WardenCommand {
     case version
     /// Serve a drone.
     case serve(WardenConfiguration)
+    /// Remove what a killed warden left.
+    case clean(WardenConfiguration)
     /// Run the one command of the plan that the descriptor holds.
     case run(WardenConfiguration, planDescriptor: Int32)
 
@@ -16,9 +18,11 @@ public enum WardenCommand {
     public static let usage = """
         usage: plane-warden serve [--state DIR] [--drone-user UID] [--allow-missing-controllers]
                plane-warden run --plan-descriptor N [--state DIR] [--allow-missing-controllers]
+               plane-warden clean [--state DIR]
 
         The root process of a drone: starts each backend in a sandbox and ends it at its lease's deadline.
         `serve` listens on DIR/run/warden.sock for the drone. `run` is what `plane run` calls.
+        `clean` removes the cgroups and the socket that a killed warden left, as the next `serve` would.
 
           --state DIR                     images, policies and run folder (default /var/lib/plane)
           --drone-user UID                who may connect, and who compiles policies (default 63180)
@@ -29,7 +33,7 @@ public enum WardenCommand {
 
     /// Reads the words after the program's name.
     public init(_ words: ArraySlice<String>) throws(WardenUsageError) {
-        guard let first = words.first else { throw WardenUsageError("say what to do: serve or run") }
+        guard let first = words.first else { throw WardenUsageError("say what to do: serve, run or clean") }
         if first == "--help" || first == "help" || first == "-h" {
             self = .help
             return
@@ -38,13 +42,14 @@ public enum WardenCommand {
             self = .version
             return
         }
-        guard first == "serve" || first == "run" else {
-            throw WardenUsageError("\"\(first)\" is not a command; use serve or run")
+        guard ["serve", "run", "clean"].contains(first) else {
+            throw WardenUsageError("\"\(first)\" is not a command; use serve, run or clean")
         }
         var options = try Options(words.dropFirst())
-        if first == "serve" {
+        if first != "run" {
             guard options.planDescriptor == nil else { throw WardenUsageError("--plan-descriptor belongs to run") }
-            self = .serve(try options.configuration())
+            let configuration = try options.configuration()
+            self = first == "serve" ? .serve(configuration) : .clean(configuration)
         } else {
             guard let descriptor = options.planDescriptor else {
                 throw WardenUsageError("run needs --plan-descriptor N")

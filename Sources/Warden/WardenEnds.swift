@@ -1,6 +1,7 @@
 import Glibc
 import Linux
 import Model
+import Sandbox
 import WardenProtocol
 
 /// How sandboxes end: at their deadline, by themselves, or with the warden.
@@ -51,5 +52,20 @@ extension WardenServer {
         isEnding = true
         WardenLog.write("ending: kills \(records.values.count { $0.exit == nil }) sandboxes")
         for record in records.values { try record.terminate(.hard, .terminated) }
+    }
+
+    /// Removes what a killed warden left on this state folder: cgroups, with whatever is in them, and the socket.
+    /// - Throws: a sentence, also when a warden serves the folder.
+    public static func clean(_ configuration: WardenConfiguration) throws(WardenRefusal) {
+        do throws(SystemError) {
+            guard let lock = try File.lock(configuration.runPath + "/warden.lock") else {
+                throw SystemError(EBUSY, "a plane-warden serves \(configuration.statePath)")
+            }
+            let cgroup = try HostCgroup(name: configuration.cgroupName)
+            try cgroup.removeLeftovers { _ in true }
+            cgroup.remove()
+            unlink(configuration.socketPath)
+            _ = consume lock
+        } catch { throw WardenRefusal("cannot clean: \(error)") }
     }
 }

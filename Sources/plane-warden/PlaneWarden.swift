@@ -14,6 +14,7 @@ struct PlaneWarden {
             case .help: print(WardenCommand.usage)
             case .version: print("plane-warden \(planeVersion)")
             case .serve(let configuration): try WardenServer(configuration).run()
+            case .clean(let configuration): try WardenServer.clean(configuration)
             case .run(let configuration, let planDescriptor):
                 exit(try SingleRun.run(planDescriptor: planDescriptor, configuration))
             }

@@ -28,6 +28,8 @@ final class DevelopmentSite {
     private var children: [DevelopmentPlan.Role: DevelopmentChild] = [:]
     private var phase = Phase.starting
     private var endingRole: DevelopmentPlan.Role?
+    /// Whether the warden was killed before it could remove its cgroups.
+    private var wardenLeftRemains = false
     private var startTimer: TimerToken?
     /// Between two looks at what has no event.
     private var lookInterval = Duration.milliseconds(5)
@@ -59,6 +61,7 @@ final class DevelopmentSite {
         look()
         try loop.run()
         unlink(plan.state.wardenSocket)
+        if wardenLeftRemains { try cleanUpAfterWarden() }
         if case .ending(.failed(let failure)) = phase { throw failure }
         StandardError.say("plane: ended; nothing is left running")
         return 0
@@ -159,11 +162,20 @@ final class DevelopmentSite {
 
     private func ended(_ role: DevelopmentPlan.Role, _ status: ExitStatus) {
         children[role] = nil
+        if role == .warden, status != .exited(code: 0) { wardenLeftRemains = true }
         if case .ending = phase {
             endNext()
         } else {
             end(.failed(CommandFailure("the \(role) \(status); its reason is above")))
         }
+    }
+
+    private func cleanUpAfterWarden() throws {
+        let program = try ProgramCall.sibling("plane-warden", override: "PLANE_WARDEN")
+        let cleaner = try ChildProgram.start(
+            ProgramCall(program, ["clean", "--state", plan.state.path]),
+            streams: ChildProgram.Streams(output: STDOUT_FILENO), .ownGroup)
+        _ = try cleaner.reap()
     }
 
     private func end(_ ending: Ending) {

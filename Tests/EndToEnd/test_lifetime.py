@@ -101,10 +101,13 @@ class Faults(unittest.TestCase):
         with PlaneSite() as site:
             backend = site.connect("doomed")
             backend.get()
-            processes = backend.processes()
+            processes, cgroup = backend.processes(), site.cgroup
             os.kill(site.child("warden"), signal.SIGKILL)
             wait_until(
                 lambda: not any(os.path.exists(f"/proc/{pid}") for pid in processes), 5, "the sandbox's processes gone")
+            self.assertEqual(site.process.wait(30), 1, "plane dev ends with its warden")
+            self.assertIn("the warden was ended by signal 9", site.log_text())
+            self.assertFalse(cgroup.exists(), "a cgroup is left")
 
     def test_after_ctrl_c_nothing_is_left(self):
         before, namespaces = mounts(), network_namespaces()
