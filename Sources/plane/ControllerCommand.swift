@@ -20,7 +20,8 @@ struct ControllerCommand: Subcommand {
 
     private static let database = Flag("--db", .required("FILE"), "the SQLite database, also as sqlite:FILE")
     private static let port = Flag(
-        "--port", .value("PORT", default: "8080"), "where the API listens; 0 takes a free one")
+        "--port", .value("PORT", default: "8080"),
+        "where the API listens; 0 takes a free one (then with --controller-url)")
     private static let host = Flag("--host", .value("ADDRESS", default: "127.0.0.1"), "where the API listens")
     private static let controllerURL = Flag(
         "--controller-url", .value("URL", default: nil), "how clients reach it (default http://ADDRESS:PORT)")
@@ -35,7 +36,11 @@ struct ControllerCommand: Subcommand {
     init(_ arguments: Arguments) throws(UsageError) {
         let address = try AddressFlags.address(arguments, host: Self.host, port: Self.port)
         let path = arguments.required(Self.database)
-        let url = arguments.text(Self.controllerURL) ?? "http://\(address)"
+        let given = arguments.text(Self.controllerURL)
+        if address.port == 0, given == nil {
+            throw arguments.wrong("--port 0 takes a port that nobody knows beforehand; say --controller-url too")
+        }
+        let url = given ?? "http://\(address)"
         do throws(HTTPURL.Malformed) {
             _ = try HTTPURL(url)
         } catch  where !url.hasPrefix("https://") {
