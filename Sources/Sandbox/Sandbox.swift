@@ -163,7 +163,8 @@ public struct Sandbox: ~Copyable {
         let made: Result<Int32, SystemError>
         do { made = .success(try Socket.tcp().release()) } catch { made = .failure(error) }
         do { try Namespaces.enter(home, .network) } catch {
-            fatalError("the warden cannot leave a sandbox's network namespace (\(error)); it must not go on in there")
+            preconditionFailure(
+                "the warden cannot leave a sandbox's network namespace (\(error)); it must not go on in there")
         }
         return Descriptor(owning: try made.get())
     }

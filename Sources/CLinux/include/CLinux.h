@@ -152,7 +152,17 @@ static inline long plane_sigmask(int how, uint64_t mask) {
     PLANE_RESULT(syscall(SYS_rt_sigprocmask, how, &mask, NULL, sizeof mask));
 }
 static inline long plane_signal_ignore(int sig) { return signal(sig, SIG_IGN) == SIG_ERR ? -(long)errno : 0; }
-static inline long plane_signal_default(int sig) { return signal(sig, SIG_DFL) == SIG_ERR ? -(long)errno : 0; }
+// The raw call: the C library refuses signals 32 and 33, which a starter may have left ignored. All zero is SIG_DFL.
+static inline long plane_signal_default(int sig) {
+    struct {
+        void *handler;
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+    } action;
+    memset(&action, 0, sizeof action);
+    PLANE_RESULT(syscall(SYS_rt_sigaction, sig, &action, NULL, sizeof action.mask));
+}
 
 // Pipes and sockets.
 extern int pipe2(int fds[2], int flags);
