@@ -133,7 +133,10 @@ import Testing
         #expect(try await site.get("/pub/health").json == .object(["status": .string("ok")]))
         #expect(
             try await site.get("/ctrl/status").json
-                == .object(["status": .string("ok"), "version": .string("1.2.3"), "hash": .string("unknown")]))
+                == .object([
+                    "status": .string("ok"), "version": .string("1.2.3"), "hash": .string("unknown"),
+                    "default_cluster": .string(Values.cluster().text),
+                ]))
         let empty = try await site.get("/ctrl/c/localhost:9090/state")
         #expect(empty.json == .object(["drones": .array([]), "proxies": .array([])]))
         let (_, backend) = try await started(site)
