@@ -158,7 +158,4 @@ public struct FileStatus: Equatable, Sendable {
         let minor = number & 0xff | number >> 12 & 0xffff_ff00
         return .characterDevice(major: UInt32(truncatingIfNeeded: major), minor: UInt32(truncatingIfNeeded: minor))
     }
-
-    /// Whether only root can have written it: owned by root, not writable by group or others.
-    public var isRootOnlyWritable: Bool { userID == 0 && mode & 0o022 == 0 }
 }

@@ -26,33 +26,11 @@ public struct DetachedMount: ~Copyable {
     /// Takes over a descriptor of a detached mount, as received over a socket.
     public init(owning descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
-    /// Copies the mount at a path. open_tree(2) with OPEN_TREE_CLONE. - Parameter recursive: with the mounts below it.
-    public init(copying path: String, _ depth: Depth = .thisMountOnly) throws(SystemError) {
-        self.descriptor = Descriptor(
-            owning: Int32(try check("open_tree \(path)", plane_open_tree(at_fdcwd, path, depth.bits))))
-    }
-
-    /// Copies the mount that a descriptor refers to.
+    /// Copies the mount that a descriptor refers to, without the mounts below it. open_tree(2), OPEN_TREE_CLONE.
     public init(copying directory: borrowing Descriptor) throws(SystemError) {
-        let emptyPath: UInt32 = 0x1000
-        let opened = plane_open_tree(directory.raw, "", Depth.thisMountOnly.bits | emptyPath)
+        let clone: UInt32 = 1
+        let opened = plane_open_tree(directory.raw, "", clone | UInt32(O_CLOEXEC) | emptyPath)
         self.descriptor = Descriptor(owning: Int32(try check("open_tree", opened)))
-    }
-
-    /// How much is copied.
-    public enum Depth: Sendable {
-        case thisMountOnly
-        case withMountsBelow
-
-        var bits: UInt32 {
-            let clone: UInt32 = 1
-            let closeOnExec = UInt32(O_CLOEXEC)
-            let recursive: UInt32 = 0x8000
-            return switch self {
-            case .thisMountOnly: clone | closeOnExec
-            case .withMountsBelow: clone | closeOnExec | recursive
-            }
-        }
     }
 
     /// Creates a file system that is mounted nowhere. fsopen(2), fsconfig(2), fsmount(2).

@@ -175,41 +175,6 @@ public enum Socket {
     /// Sends one packet with descriptors, which stay the caller's. sendmsg(2), SCM_RIGHTS.
     /// - Returns: false when a nonblocking socket has no room now.
     public static func sendPacket(
-        _ socket: Int32, _ bytes: UnsafeRawBufferPointer, descriptors: [Int32] = []
-    ) throws(SystemError) -> Bool {
-        let sent = retrying {
-            plane_send_packet(socket, bytes.baseAddress, bytes.count, descriptors, Int32(descriptors.count))
-        }
-        if sent == -Int(EAGAIN) { return false }
-        try check("sendmsg", sent)
-        return true
-    }
-
-    /// One received packet.
-    public struct Packet: ~Copyable {
-        /// Bytes stored in the caller's buffer; 0 with no descriptors means that the peer has gone.
-        public let byteCount: Int
-        /// Descriptors that came along, now the receiver's: whoever takes the packet must own or close each.
-        public let descriptors: [Int32]
-    }
-
-    /// Receives one packet. recvmsg(2). - Returns: nil when a nonblocking socket has none now.
-    public static func receivePacket(
-        _ socket: Int32, into buffer: UnsafeMutableRawBufferPointer
-    ) throws(SystemError) -> Packet? {
-        var descriptors = [Int32](repeating: -1, count: packetDescriptorsMax)
-        var count: Int32 = 0
-        let received = retrying {
-            plane_receive_packet(socket, buffer.baseAddress, buffer.count, &descriptors, &count)
-        }
-        if received == -Int(EAGAIN) { return nil }
-        let bytes = try check("recvmsg", received)
-        return Packet(byteCount: bytes, descriptors: Array(descriptors.prefix(Int(count))))
-    }
-
-    /// Sends one packet with descriptors, which stay the caller's. sendmsg(2), SCM_RIGHTS.
-    /// - Returns: false when a nonblocking socket has no room now.
-    public static func sendPacket(
         _ socket: Int32, _ bytes: [UInt8], descriptors: [Int32] = []
     ) throws(SystemError) -> Bool {
         let sent = bytes.withUnsafeBytes { part in
@@ -241,9 +206,6 @@ public enum Socket {
         return ReceivedPacket(
             bytes: Array(bytes.prefix(length)), descriptors: Array(descriptors.prefix(Int(count))))
     }
-
-    /// Bytes that can be read at once. FIONREAD, tcp(7).
-    public static func readableBytes(_ socket: Int32) -> Int { max(0, plane_bytes_readable(socket)) }
 }
 
 /// A connection taken from a listener.

@@ -45,7 +45,6 @@ enum ChildProgram {
     static func start(
         _ call: ProgramCall, streams: Streams, _ setting: Setting
     ) throws(SystemError) -> ProcessDescriptor {
-        precondition(CurrentProcess.threadCount() == 1, "a child of a threaded process inherits locks without owners")
         switch try Clone.process(namespaces: setting.namespaces, cgroup: nil) {
         case .child:
             become(call, streams, setting)

@@ -41,7 +41,7 @@ enum OverlayProbe {
     /// In a mount namespace that ends with the process.
     private static func mountOverlay(_ folder: String, _ user: borrowing Descriptor) throws(SystemError) {
         try MountTree.makePrivate()
-        let image = try DetachedMount(copying: folder)
+        let image = try DetachedMount(copying: File.open(folder, File.pathOnly | O_DIRECTORY))
         try image.mapOwners(through: user)
         try image.set([.readOnly, .noSetUserID, .noDevices])
         let scratch = try DetachedMount(fileSystem: "tmpfs", options: [("size", "64k")], attributes: [.noDevices])

@@ -8,7 +8,6 @@ enum ProbeChild {
     ///   - work: runs in the child, which has nothing else.
     /// - Throws: what the clone or the child's work threw.
     static func run(_ namespaces: Namespaces, _ work: () throws(SystemError) -> Void) throws(SystemError) {
-        precondition(CurrentProcess.threadCount() == 1, "a child of a threaded process inherits locks without owners")
         let report = try Pipe()
         let writing = report.writing.raw
         switch try Clone.process(namespaces: namespaces, cgroup: nil) {

@@ -22,7 +22,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
@@ -117,10 +116,6 @@ static inline long plane_mknodat(int dir, const char *path, unsigned mode, unsig
     // makedev(3) for numbers that fit the old encoding, which every node of a sandbox does.
     PLANE_RESULT(syscall(SYS_mknodat, dir, path, mode, (major << 8) | minor));
 }
-static inline long plane_statfs_type(int fd) {
-    struct statfs s;
-    return fstatfs(fd, &s) < 0 ? -(long)errno : (long)s.f_type;
-}
 
 // Events.
 static inline long plane_epoll_create(void) { PLANE_RESULT(epoll_create1(EPOLL_CLOEXEC)); }
@@ -165,8 +160,6 @@ static inline long plane_signal_default(int sig) {
 }
 
 // Pipes and sockets.
-extern int pipe2(int fds[2], int flags);
-extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 static inline long plane_pipe2(int fds[2], int flags) { PLANE_RESULT(syscall(SYS_pipe2, fds, flags)); }
 static inline long plane_splice(int from, int to, size_t count, unsigned flags) {
     PLANE_RESULT(syscall(SYS_splice, from, NULL, to, NULL, count, flags));
@@ -295,11 +288,6 @@ static inline long plane_interface_up(int fd, const char *name) {
     if (ioctl(fd, SIOCGIFFLAGS, &request) < 0) return -(long)errno;
     request.ifr_flags |= IFF_UP;
     PLANE_RESULT(ioctl(fd, SIOCSIFFLAGS, &request));
-}
-static inline long plane_bytes_readable(int fd) {
-    int count = 0;
-    if (ioctl(fd, FIONREAD, &count) < 0) return -(long)errno;
-    return count;
 }
 static inline uint64_t plane_clock_ns(int clock) {
     struct timespec now;
