@@ -132,7 +132,7 @@ extension Drone {
         let now = BootInstant.now
         let offer = offers[image]
         let terms = BackendLifecycle.Terms(
-            port: offer?.port ?? 0, startupTimeout: .seconds(Int64(offer?.startupTimeoutSeconds ?? 0)),
+            port: offer?.port ?? 0, startupTimeout: .seconds(Int64(offer?.readiness.timeoutSeconds ?? 0)),
             grace: .seconds(Int64(offer?.gracePeriodSeconds ?? 0)),
             lifetimeEnd: order.lifetimeLimitSeconds.map { now + .seconds($0) })
         let backend = HostedBackend(order, id: id, image: image, terms: terms, now: now)

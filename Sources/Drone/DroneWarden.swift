@@ -85,7 +85,7 @@ extension Drone {
             ?? BackendNote(
                 keyName: "", port: offer?.port ?? 8080, startupDeadline: .now,
                 graceSeconds: offer?.gracePeriodSeconds ?? 10, maxIdleSeconds: nil, lifetimeEnd: nil)
-        let timeout = Duration.seconds(Int64(offer?.startupTimeoutSeconds ?? 0))
+        let timeout = Duration.seconds(Int64(offer?.readiness.timeoutSeconds ?? 0))
         let backend = HostedBackend(sandbox, note, startupTimeout: timeout, now: .now)
         backends[backend.id] = backend
         log.write("\(backend.id): found running, key \(backend.keyName), fencing token \(backend.fencingToken)")

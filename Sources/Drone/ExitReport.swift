@@ -58,13 +58,13 @@ struct ExitReport {
     private func reason(_ exit: SandboxExit) -> TerminationReason? {
         switch exit.cause {
         case .deadline: .keyExpired
-        case .ended, .terminated: nil
+        case .ended, .terminated, .cpuTime: nil
         }
     }
 
     private func kind(_ exit: SandboxExit) -> TerminationKind? {
         switch exit.cause {
-        case .deadline: .hard
+        case .deadline, .cpuTime: .hard
         case .ended, .terminated: nil
         }
     }
@@ -80,6 +80,7 @@ struct ExitReport {
         case nil:
             switch exit.cause {
             case .terminated: return "It was killed at the request of an earlier drone process\(moment)."
+            case .cpuTime: return "The warden killed it at its limit of total processor time\(moment)."
             case .ended, .deadline: return "The sandbox's first process was killed\(moment)."
             }
         }

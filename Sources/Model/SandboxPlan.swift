@@ -13,6 +13,8 @@ public struct SandboxPlan: Hashable, Sendable {
     public var workingDirectory: String
     /// The port the command listens on inside, on 127.0.0.1.
     public var port: UInt16
+    /// How it is told that the command is ready to serve.
+    public var readiness: Readiness
     /// User id inside the sandbox, 1–65533: never 0, and never the init's own.
     public var userID: UInt32
     /// Group id inside the sandbox, 1–65533.
@@ -29,27 +31,63 @@ public struct SandboxPlan: Hashable, Sendable {
     public var sharedMemoryBytes: UInt64
     /// RLIMIT_NOFILE of the command.
     public var openFilesMax: UInt64
-    /// RLIMIT_CPU of the command in seconds; nil is no limit.
+    /// Processor seconds of all its processes together, after which the warden kills it; RLIMIT_CPU of each as well.
+    /// Nil is no limit.
     public var cpuTimeSeconds: UInt64?
+    /// What is mounted over the image, in this order.
+    public var mounts: [SandboxMount] = []
+    /// Devices of the host in its /dev, besides those that every sandbox has.
+    public var devices: [SandboxDevice] = []
+    /// Capabilities that the command keeps, over its own namespaces only.
+    public var capabilities: [SandboxCapability] = []
+    /// What the command may reach in its own file system and of its own ports; nil is all that owners allow.
+    public var landlock: LandlockRules?
     /// The seccomp program: `struct sock_filter` records, 8 bytes each, for seccomp(2).
     public var filter: [UInt8]
-    /// Seconds until the port must answer.
-    public var startupTimeoutSeconds: UInt32
     /// Seconds between SIGTERM and SIGKILL.
     public var gracePeriodSeconds: UInt32
+    /// The longest that a backend may live, in seconds, whatever a request asks for; nil is no limit.
+    public var lifetimeSeconds: UInt64?
+    /// The longest that a backend may be idle, in seconds, whatever a request asks for; nil is no limit.
+    public var idleSeconds: UInt64?
+
+    /// How it is told that the command is ready to serve.
+    public struct Readiness: Hashable, Sendable {
+        /// The port that is asked, on 127.0.0.1 inside.
+        public var port: UInt16
+        /// What is asked for, by HEAD; any HTTP answer is taken where it is nil, else one of status 200–399.
+        public var path: String?
+        /// Seconds until it must answer.
+        public var timeoutSeconds: UInt32
+
+        /// - Parameters: as the properties say.
+        public init(port: UInt16, path: String? = nil, timeoutSeconds: UInt32) {
+            self.port = port
+            self.path = path
+            self.timeoutSeconds = timeoutSeconds
+        }
+    }
 
     /// Limits that go into cgroup v2 files. The kernel's admin-guide/cgroup-v2.
     public struct CgroupLimits: Hashable, Sendable {
         /// memory.max in bytes.
         public var memoryMaxBytes: UInt64
+        /// memory.high in bytes: above it the sandbox is slowed down and made to give memory back; nil is no such mark.
+        public var memoryHighBytes: UInt64?
         /// memory.swap.max in bytes.
         public var swapMaxBytes: UInt64
         /// cpu.max: microseconds of processor time in each period.
         public var cpuQuotaMicroseconds: UInt64
         /// cpu.max: the period's microseconds, 1,000–1,000,000.
         public var cpuPeriodMicroseconds: UInt64
+        /// cpu.weight, 1–10,000: its share where processors are short; nil is the kernel's 100.
+        public var cpuWeight: UInt64?
         /// pids.max.
         public var pidsMax: UInt64
+        /// io.weight, 1–10,000; nil is the kernel's 100.
+        public var ioWeight: UInt64?
+        /// io.max of the disk that holds the image.
+        public var io = IOLimits()
 
         /// - Parameters: as the properties say.
         public init(
@@ -64,12 +102,27 @@ public struct SandboxPlan: Hashable, Sendable {
         }
     }
 
+    /// Most of what may be read from and written to one disk in a second; nil is no limit.
+    public struct IOLimits: Hashable, Sendable {
+        /// rbps.
+        public var readBytesPerSecond: UInt64?
+        /// wbps.
+        public var writeBytesPerSecond: UInt64?
+        /// riops.
+        public var readsPerSecond: UInt64?
+        /// wiops.
+        public var writesPerSecond: UInt64?
+
+        /// No limit.
+        public init() {}
+    }
+
     /// - Parameters: as the properties say.
     public init(
         image: ImageName, rootPath: String, command: [String], environment: [String], workingDirectory: String,
-        port: UInt16, userID: UInt32, groupID: UInt32, hostname: String, cgroup: CgroupLimits, diskBytes: UInt64,
-        diskInodes: UInt64, sharedMemoryBytes: UInt64, openFilesMax: UInt64, cpuTimeSeconds: UInt64?, filter: [UInt8],
-        startupTimeoutSeconds: UInt32, gracePeriodSeconds: UInt32
+        port: UInt16, readiness: Readiness, userID: UInt32, groupID: UInt32, hostname: String, cgroup: CgroupLimits,
+        diskBytes: UInt64, diskInodes: UInt64, sharedMemoryBytes: UInt64, openFilesMax: UInt64,
+        cpuTimeSeconds: UInt64?, filter: [UInt8], gracePeriodSeconds: UInt32
     ) {
         self.image = image
         self.rootPath = rootPath
@@ -77,6 +130,7 @@ public struct SandboxPlan: Hashable, Sendable {
         self.environment = environment
         self.workingDirectory = workingDirectory
         self.port = port
+        self.readiness = readiness
         self.userID = userID
         self.groupID = groupID
         self.hostname = hostname
@@ -87,112 +141,6 @@ public struct SandboxPlan: Hashable, Sendable {
         self.openFilesMax = openFilesMax
         self.cpuTimeSeconds = cpuTimeSeconds
         self.filter = filter
-        self.startupTimeoutSeconds = startupTimeoutSeconds
         self.gracePeriodSeconds = gracePeriodSeconds
-    }
-}
-
-extension SandboxPlan {
-    /// First bytes of a compiled plan; the digits change with the layout.
-    static let magic: UInt32 = 0x504c_0001
-
-    /// Appends the plan in the form that `init(from:)` reads.
-    public func encode(into writer: inout WireWriter) {
-        writer.write(Self.magic)
-        writer.write(image.text)
-        writer.write(rootPath)
-        writer.write(command)
-        writer.write(environment)
-        writer.write(workingDirectory)
-        writer.write(port)
-        writer.write(userID)
-        writer.write(groupID)
-        writer.write(hostname)
-        writer.write(cgroup.memoryMaxBytes)
-        writer.write(cgroup.swapMaxBytes)
-        writer.write(cgroup.cpuQuotaMicroseconds)
-        writer.write(cgroup.cpuPeriodMicroseconds)
-        writer.write(cgroup.pidsMax)
-        writer.write(diskBytes)
-        writer.write(diskInodes)
-        writer.write(sharedMemoryBytes)
-        writer.write(openFilesMax)
-        writer.write(cpuTimeSeconds)
-        writer.write(filter)
-        writer.write(startupTimeoutSeconds)
-        writer.write(gracePeriodSeconds)
-    }
-
-    /// Reads a plan and checks what the sandbox relies on.
-    public init(from reader: inout WireReader) throws(WireError) {
-        guard try reader.read(UInt32.self) == Self.magic else {
-            throw WireError("not a compiled plan of this version; plane and plane-warden must be of one build")
-        }
-        guard let image = try? ImageName(reader.readText(limit: 64)) else {
-            throw WireError("bad image name in a plan")
-        }
-        self.image = image
-        rootPath = try reader.readText(limit: 4096)
-        command = try reader.readTexts(limit: 256, each: 4096)
-        environment = try reader.readTexts(limit: 512, each: 32 * 1024)
-        workingDirectory = try reader.readText(limit: 4096)
-        port = try reader.read(UInt16.self)
-        userID = try reader.read(UInt32.self)
-        groupID = try reader.read(UInt32.self)
-        hostname = try reader.readText(limit: 64)
-        cgroup = CgroupLimits(
-            memoryMaxBytes: try reader.read(UInt64.self), swapMaxBytes: try reader.read(UInt64.self),
-            cpuQuotaMicroseconds: try reader.read(UInt64.self), cpuPeriodMicroseconds: try reader.read(UInt64.self),
-            pidsMax: try reader.read(UInt64.self))
-        diskBytes = try reader.read(UInt64.self)
-        diskInodes = try reader.read(UInt64.self)
-        sharedMemoryBytes = try reader.read(UInt64.self)
-        openFilesMax = try reader.read(UInt64.self)
-        cpuTimeSeconds = try reader.readOptional(UInt64.self)
-        filter = try reader.readBytes(limit: 4096 * 8)
-        startupTimeoutSeconds = try reader.read(UInt32.self)
-        gracePeriodSeconds = try reader.read(UInt32.self)
-        guard rootPath.hasPrefix("/"), workingDirectory.hasPrefix("/") else {
-            throw WireError("plan of image \(image): a path is not absolute")
-        }
-        guard (1...65533).contains(userID), (1...65533).contains(groupID) else {
-            throw WireError("plan of image \(image): user and group ids inside must be 1 to 65533")
-        }
-        guard !filter.isEmpty, filter.count % 8 == 0 else {
-            throw WireError("plan of image \(image): no seccomp program")
-        }
-    }
-
-    /// The plan with a request's limits, each of which can only lower what the policy allows.
-    public func tightened(by limits: ResourceLimits) throws(InvalidValue) -> SandboxPlan {
-        var plan = self
-        if let bytes = limits.memoryBytes {
-            try Self.requireTighter("resource_limits.memory_limit_bytes", bytes, cgroup.memoryMaxBytes)
-            plan.cgroup.memoryMaxBytes = UInt64(bytes)
-        }
-        if limits.cpuPercent != nil || limits.cpuPeriodMicroseconds != nil {
-            let period = limits.cpuPeriodMicroseconds ?? 100_000
-            let percent = limits.cpuPercent ?? Int64(cgroup.cpuQuotaMicroseconds * 100 / cgroup.cpuPeriodMicroseconds)
-            let ceiling = cgroup.cpuQuotaMicroseconds * 100 / cgroup.cpuPeriodMicroseconds
-            try Self.requireTighter("resource_limits.cpu_period_percent", percent, ceiling)
-            plan.cgroup.cpuPeriodMicroseconds = UInt64(period)
-            plan.cgroup.cpuQuotaMicroseconds = max(1000, UInt64(period) * UInt64(percent) / 100)
-        }
-        if let seconds = limits.cpuTimeSeconds {
-            try Self.requireTighter("resource_limits.cpu_time_limit", seconds, cpuTimeSeconds ?? .max)
-            plan.cpuTimeSeconds = UInt64(seconds)
-        }
-        if let bytes = limits.diskBytes {
-            try Self.requireTighter("resource_limits.disk_limit_bytes", bytes, diskBytes)
-            plan.diskBytes = UInt64(bytes)
-        }
-        return plan
-    }
-
-    private static func requireTighter(_ field: String, _ asked: Int64, _ allowed: UInt64) throws(InvalidValue) {
-        guard asked > 0, UInt64(asked) <= allowed else {
-            throw InvalidValue(
-                field: field, problem: "\(asked) was asked for, but the image's policy allows 1 to \(allowed)")
-        }
     }
 }

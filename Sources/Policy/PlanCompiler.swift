@@ -28,6 +28,7 @@ public enum PlanCompiler {
             image: manifest.name, rootPath: rootPath, command: manifest.command,
             environment: environment.map { "\($0.key)=\($0.value)" }.sorted(),
             workingDirectory: manifest.workingDirectory, port: manifest.port,
+            readiness: SandboxPlan.Readiness(port: manifest.port, timeoutSeconds: policy.readinessTimeoutSeconds),
             userID: policy.commandUser.uid, groupID: policy.commandUser.gid, hostname: policy.hostname,
             cgroup: SandboxPlan.CgroupLimits(
                 memoryMaxBytes: limits.memoryBytes, swapMaxBytes: limits.swapBytes,
@@ -35,7 +36,7 @@ public enum PlanCompiler {
                 pidsMax: limits.pids),
             diskBytes: limits.diskBytes, diskInodes: limits.diskFiles, sharedMemoryBytes: limits.sharedMemoryBytes,
             openFilesMax: limits.openFiles, cpuTimeSeconds: limits.cpuTimeSeconds, filter: filter,
-            startupTimeoutSeconds: policy.readinessTimeoutSeconds, gracePeriodSeconds: policy.gracePeriodSeconds)
+            gracePeriodSeconds: policy.gracePeriodSeconds)
     }
 
     /// Compiles every image of a folder with `<image>.json` of the policies' folder, else its `default.json`, else the

@@ -81,9 +81,9 @@ extension WardenServer {
         library.reloadIfChanged()
         let offers = library.images.values.map { image in
             ImageOffer(
-                image: image.plan.image, port: image.plan.port,
-                startupTimeoutSeconds: image.plan.startupTimeoutSeconds,
-                gracePeriodSeconds: image.plan.gracePeriodSeconds)
+                image: image.plan.image, port: image.plan.port, readiness: image.plan.readiness,
+                gracePeriodSeconds: image.plan.gracePeriodSeconds, lifetimeSeconds: image.plan.lifetimeSeconds,
+                idleSeconds: image.plan.idleSeconds)
         }
         try reply(
             .welcome(

@@ -42,17 +42,26 @@ public struct ImageOffer: Hashable, Sendable {
     public var image: ImageName
     /// The port its command listens on.
     public var port: UInt16
-    /// Seconds until that port must answer.
-    public var startupTimeoutSeconds: UInt32
+    /// How it is told that the command is ready.
+    public var readiness: SandboxPlan.Readiness
     /// Seconds between SIGTERM and SIGKILL.
     public var gracePeriodSeconds: UInt32
+    /// The longest that a backend of it may live, in seconds; nil is no limit.
+    public var lifetimeSeconds: UInt64?
+    /// The longest that a backend of it may be idle, in seconds; nil is no limit.
+    public var idleSeconds: UInt64?
 
     /// - Parameters: as the properties say.
-    public init(image: ImageName, port: UInt16, startupTimeoutSeconds: UInt32, gracePeriodSeconds: UInt32) {
+    public init(
+        image: ImageName, port: UInt16, readiness: SandboxPlan.Readiness, gracePeriodSeconds: UInt32,
+        lifetimeSeconds: UInt64? = nil, idleSeconds: UInt64? = nil
+    ) {
         self.image = image
         self.port = port
-        self.startupTimeoutSeconds = startupTimeoutSeconds
+        self.readiness = readiness
         self.gracePeriodSeconds = gracePeriodSeconds
+        self.lifetimeSeconds = lifetimeSeconds
+        self.idleSeconds = idleSeconds
     }
 }
 
@@ -66,6 +75,8 @@ public struct SandboxExit: Hashable, Sendable {
         case terminated = 1
         /// Its hard deadline came.
         case deadline = 2
+        /// Its processes together used up the processor time that its policy or request allows.
+        case cpuTime = 3
     }
 
     /// Why.
@@ -133,8 +144,10 @@ extension WardenReply {
             for offer in welcome.images {
                 writer.write(offer.image.text)
                 writer.write(offer.port)
-                writer.write(offer.startupTimeoutSeconds)
+                offer.readiness.encode(into: &writer)
                 writer.write(offer.gracePeriodSeconds)
+                writer.write(offer.lifetimeSeconds)
+                writer.write(offer.idleSeconds)
             }
         case .spawned(let backend):
             writer.write(UInt8(2))
@@ -189,8 +202,10 @@ extension ImageOffer {
         guard let name = try? ImageName(reader.readText(limit: 64)) else { throw WireError("bad image name") }
         image = name
         port = try reader.read(UInt16.self)
-        startupTimeoutSeconds = try reader.read(UInt32.self)
+        readiness = try SandboxPlan.Readiness(from: &reader)
         gracePeriodSeconds = try reader.read(UInt32.self)
+        lifetimeSeconds = try reader.readOptional(UInt64.self)
+        idleSeconds = try reader.readOptional(UInt64.self)
     }
 }
 

@@ -42,7 +42,8 @@ final class TestSite {
         var serve: (Request, Responder) -> Void = { _, _ in }
         upstream = try HTTPServer(loop: loop, address: .loopback(0)) { serve($0, $1) }
         let offer = ImageOffer(
-            image: try ImageName(Self.image), port: upstream.address.port, startupTimeoutSeconds: 30,
+            image: try ImageName(Self.image), port: upstream.address.port,
+            readiness: SandboxPlan.Readiness(port: upstream.address.port, timeoutSeconds: 30),
             gracePeriodSeconds: 1)
         warden = try ScriptedWarden(loop: loop, path: folder + "/warden.sock", owner: wardenOwner, offers: [offer]) {
             loop.stop()

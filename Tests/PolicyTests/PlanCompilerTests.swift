@@ -52,12 +52,12 @@ final class PlanCompilerTests {
             image: try ImageName("repl"), rootPath: images + "/repl/rootfs",
             command: ["/usr/bin/python3", "-I", "server.py"],
             environment: ["HOME=/home/user", "LANG=de_DE.UTF-8"], workingDirectory: "/home/user", port: 9000,
-            userID: 5, groupID: 6, hostname: "repl",
+            readiness: SandboxPlan.Readiness(port: 9000, timeoutSeconds: 20), userID: 5, groupID: 6, hostname: "repl",
             cgroup: .init(
                 memoryMaxBytes: 512 << 20, swapMaxBytes: 1 << 20, cpuQuotaMicroseconds: 75_000,
                 cpuPeriodMicroseconds: 50_000, pidsMax: 64),
             diskBytes: 256 << 20, diskInodes: 99, sharedMemoryBytes: 8 << 20, openFilesMax: 77, cpuTimeSeconds: 600,
-            filter: SeccompProgram(seccomp).bytes, startupTimeoutSeconds: 20, gracePeriodSeconds: 5)
+            filter: SeccompProgram(seccomp).bytes, gracePeriodSeconds: 5)
         #expect(compiled.plans == [expected])
 
         var reader = WireReader(PlanCompiler.encode(compiled.plans))

@@ -165,7 +165,9 @@ enum Sample {
         let offers = try (0..<Int.random(in: 0...3, using: &random)).map { number in
             ImageOffer(
                 image: try ImageName("image-\(number)"), port: .random(in: 1...UInt16.max, using: &random),
-                startupTimeoutSeconds: .random(in: 1...600, using: &random), gracePeriodSeconds: 10)
+                readiness: SandboxPlan.Readiness(
+                    port: 1, path: "/up", timeoutSeconds: .random(in: 1...600, using: &random)),
+                gracePeriodSeconds: 10, lifetimeSeconds: 7, idleSeconds: nil)
         }
         let missing = Bool.random(using: &random) ? ["memory", "cpu"] : []
         let listing = SandboxListing(
