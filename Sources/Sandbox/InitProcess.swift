@@ -57,6 +57,9 @@ public enum InitProcess {
         do throws(SystemError) {
             let signals = try SignalDescriptor(forwarded + [SIGCHLD])
             while true {
+                // Before the first wait too: a quick command ends before SIGCHLD is blocked, and nobody tells of it again.
+                // Several children may have ended behind one SIGCHLD.
+                reapAll(command: command)
                 var watched = [
                     pollfd(fd: signals.raw, events: Int16(POLLIN), revents: 0),
                     // Without a warden nobody would ever end this sandbox.
@@ -68,8 +71,6 @@ public enum InitProcess {
                     if signal == SIGCHLD { continue }
                     kill(command, signal)
                 }
-                // Several children may have ended behind one SIGCHLD, and one before the signals were blocked.
-                reapAll(command: command)
             }
         } catch {
             CurrentProcess.exitImmediately(125)
