@@ -72,7 +72,10 @@ class Client:
             (length,) = struct.unpack("!H", self.reader.read(2))
         elif length == 127:
             (length,) = struct.unpack("!Q", self.reader.read(8))
-        return head[0] & 0x0F, self.reader.read(length)
+        payload = self.reader.read(length)
+        if len(payload) < length:
+            raise Closed(None)
+        return head[0] & 0x0F, payload
 
     def receive(self):
         """The next JSON message."""
