@@ -138,6 +138,12 @@ struct BackendList: Encodable {
         /// Whole seconds since it was scheduled.
         var ageSeconds: Int64
         var fencingToken: Int64
+        /// Why it ends; absent until then.
+        var endReason: EndReason?
+        /// A sentence for a person; absent if there is nothing to say.
+        var message: String?
+        /// What it used; absent until it has ended.
+        var usage: BackendUsage?
         /// What its proxy last said; absent until it was used.
         var traffic: BackendTraffic?
 
@@ -150,6 +156,9 @@ struct BackendList: Encodable {
             case image
             case ageSeconds = "age_seconds"
             case fencingToken = "fencing_token"
+            case endReason = "end_reason"
+            case message
+            case usage
             case traffic
         }
     }

@@ -25,11 +25,11 @@ enum ConnectDecision: Equatable {
         guard let spawn = request.spawn else { return .refuse(.keyUnheld(ending: nil)) }
         guard let cluster = spawn.cluster ?? defaultCluster else { return .refuse(.noCluster) }
         let placement = Placement.choose(
-            cluster: cluster, pool: spawn.pool, image: spawn.executable.image, among: linked, bestOf: bestOf,
-            random: &random)
+            cluster: cluster, spawn, among: linked, bestOf: bestOf, random: &random)
         switch placement {
         case .none(let reasons): return .refuse(.noDrone(reasons))
         case .unknownImage(let known): return .refuse(.unknownImage(spawn.executable.image, known: known))
+        case .beyondPolicy(let problem): return .refuse(.invalid(.value(problem)))
         case .shortlist(let drones):
             if isIDUsed, let id = spawn.id { return .refuse(.idUsed(id)) }
             return .spawn(on: drones, in: cluster, spawn)

@@ -59,7 +59,7 @@ final class Controller {
             var lines: [HelloJob.Line] = []
             for row in try store.liveBackends(on: drone) {
                 let state = BackendState(
-                    .terminated, reason: .lost, message: "Its drone \(drone) did not renew its lease in time")
+                    .terminated, reason: .lost, message: "Its drone \(drone) did not renew its lease in time.")
                 if case .recorded(let line) = try store.record(state, of: row.id) {
                     lines.append(HelloJob.Line(backend: row.id, row: line))
                 }
@@ -85,7 +85,7 @@ final class Controller {
             Log.write(
                 .info, "terminated",
                 [
-                    "backend": backend.text, "reason": line.state.reason?.rawValue ?? "none",
+                    "backend": backend.text, "reason": line.state.endReason?.rawValue ?? "none",
                     "message": line.state.message ?? "",
                 ])
             connects.ended(backend)

@@ -97,8 +97,10 @@ final class DroneLinks {
 
     private func greet(_ hello: DroneHello, _ link: Link) {
         let row: DroneRow
+        let images: [ImageName: ResourceCeilings]
         do throws(InvalidValue) {
-            row = try DroneRow(hello, cluster: link.cluster)
+            images = try hello.checkedImages()
+            row = try DroneRow(hello, images: images.keys.sorted { $0.text < $1.text }, cluster: link.cluster)
         } catch {
             return refuse(link, "\(error)")
         }
@@ -116,16 +118,18 @@ final class DroneLinks {
             case .failure(let error):
                 Log.write(.error, "hello-failed", ["drone": row.name.text, "reason": error.description])
                 self?.refuse(link, "the controller cannot record the hello")
-            case .success(let outcome): self?.welcome(row, outcome, link)
+            case .success(let outcome): self?.welcome(row, images, outcome, link)
             }
         }
     }
 
-    private func welcome(_ row: DroneRow, _ outcome: HelloJob.Outcome, _ link: Link) {
+    private func welcome(
+        _ row: DroneRow, _ images: [ImageName: ResourceCeilings], _ outcome: HelloJob.Outcome, _ link: Link
+    ) {
         // What is durable is published whether or not the link is still there.
         for line in outcome.lines { controller.published(line.row, of: line.backend) }
         let drone = LinkedDrone(
-            name: row.name, cluster: row.cluster, pool: row.pool, images: row.images,
+            name: row.name, cluster: row.cluster, pool: row.pool, images: images,
             willingness: outcome.willingness, version: row.version)
         guard controller.sessions.welcome(drone, link: link.id) else { return }
         let plan = outcome.reconciliation
@@ -163,7 +167,7 @@ final class DroneLinks {
             guard let row = try store.backend(id), row.spec.drone == drone else {
                 return StateOutcome(known: nil, recording: .unknownBackend)
             }
-            return StateOutcome(known: row.state.status, recording: try store.record(state, of: id))
+            return StateOutcome(known: row.state.status, recording: try store.record(row.completing(state), of: id))
         }) { [weak self] result in
             guard let self else { return }
             switch result {
@@ -252,7 +256,7 @@ struct HelloJob: Sendable {
 
 extension DroneRow {
     /// Checks what a drone says of itself.
-    fileprivate init(_ hello: DroneHello, cluster: ClusterName) throws(InvalidValue) {
+    fileprivate init(_ hello: DroneHello, images: [ImageName], cluster: ClusterName) throws(InvalidValue) {
         guard hello.cluster == cluster.text else {
             throw InvalidValue(
                 field: "hello.cluster",
@@ -262,11 +266,20 @@ extension DroneRow {
         where text.utf8.count > 255 {
             throw InvalidValue(field: "hello.\(field)", problem: "is longer than 255 bytes")
         }
-        var images: [ImageName] = []
-        for image in hello.images { images.append(try ImageName(image, field: "hello.images")) }
         self.init(
             name: try DroneName(hello.name, field: "hello.name"), cluster: cluster, pool: hello.pool,
-            version: hello.version, session: hello.session,
-            images: Set(images).sorted { $0.text < $1.text })
+            version: hello.version, session: hello.session, images: images)
+    }
+}
+
+extension DroneHello {
+    /// What it offers. Of an image that it names twice the first one counts.
+    fileprivate func checkedImages() throws(InvalidValue) -> [ImageName: ResourceCeilings] {
+        var checked: [ImageName: ResourceCeilings] = [:]
+        for image in images {
+            let name = try ImageName(image.name, field: "hello.images")
+            if checked[name] == nil { checked[name] = image.ceilings }
+        }
+        return checked
     }
 }

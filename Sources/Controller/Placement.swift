@@ -11,6 +11,8 @@ enum Placement: Equatable {
     case shortlist([DroneName])
     /// None can take it, and the image is the reason: no drone of the cluster and pool has it.
     case unknownImage(known: [ImageName])
+    /// None can take it, and the request is the reason: every drone that has the image has a policy that it is beyond.
+    case beyondPolicy(InvalidValue)
     /// None can take it, for reasons that may pass.
     case none(NoDrone)
 
@@ -23,13 +25,15 @@ enum Placement: Equatable {
         var otherCluster = 0
         var otherPool = 0
         var withoutImage = 0
+        var tighterPolicy = 0
         var draining = 0
 
         var description: String {
             if linked == 0 { return "No drone is connected, so there is nowhere to start the backend" }
             let counts = [
                 (otherCluster, "not in cluster \(cluster)"), (otherPool, "not in pool \"\(pool)\""),
-                (withoutImage, "without the image \(image)"), (draining, "draining"),
+                (withoutImage, "without the image \(image)"),
+                (tighterPolicy, "whose policy allows less than was asked for"), (draining, "draining"),
             ]
             let reasons = counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
             return "No drone can take the backend: of \(linked) connected, \(reasons.joined(separator: ", "))"
@@ -37,31 +41,38 @@ enum Placement: Equatable {
     }
 
     static func choose(
-        cluster: ClusterName, pool: String, image: ImageName, among drones: [LinkedDrone], bestOf: Int,
+        cluster: ClusterName, _ spawn: SpawnConfig, among drones: [LinkedDrone], bestOf: Int,
         random: inout some RandomNumberGenerator
     ) -> Placement {
-        var refusal = NoDrone(cluster: cluster, pool: pool, image: image)
+        let image = spawn.executable.image
+        var refusal = NoDrone(cluster: cluster, pool: spawn.pool, image: image)
         refusal.linked = drones.count
         var eligible: [DroneName] = []
         var images: Set<ImageName> = []
+        var beyond: InvalidValue?
         for drone in drones {
             if drone.cluster != cluster {
                 refusal.otherCluster += 1
-            } else if drone.pool != pool {
+            } else if drone.pool != spawn.pool {
                 refusal.otherPool += 1
-            } else if !drone.images.contains(image) {
-                refusal.withoutImage += 1
-                images.formUnion(drone.images)
-            } else if drone.willingness == .draining {
-                refusal.draining += 1
+            } else if let ceilings = drone.images[image] {
+                if let problem = ceilings.problem(with: spawn) {
+                    refusal.tighterPolicy += 1
+                    beyond = beyond ?? problem
+                } else if drone.willingness == .draining {
+                    refusal.draining += 1
+                } else {
+                    eligible.append(drone.name)
+                }
             } else {
-                eligible.append(drone.name)
+                refusal.withoutImage += 1
+                images.formUnion(drone.images.keys)
             }
         }
         if !eligible.isEmpty { return .shortlist(draw(max(1, bestOf), from: eligible, &random)) }
-        if refusal.withoutImage > 0 && refusal.draining == 0 {
-            return .unknownImage(known: images.sorted { $0.text < $1.text })
-        }
+        if refusal.draining > 0 { return .none(refusal) }
+        if let beyond { return .beyondPolicy(beyond) }
+        if refusal.withoutImage > 0 { return .unknownImage(known: images.sorted { $0.text < $1.text }) }
         return .none(refusal)
     }
 
@@ -75,5 +86,13 @@ enum Placement: Equatable {
             names.swapAt(index, Int.random(in: index..<names.count, using: &random))
         }
         return Array(names[..<drawn])
+    }
+}
+
+extension ResourceCeilings {
+    /// What a request asks for beyond them; nil when nothing.
+    fileprivate func problem(with spawn: SpawnConfig) -> InvalidValue? {
+        do throws(InvalidValue) { try check(spawn) } catch { return error }
+        return nil
     }
 }

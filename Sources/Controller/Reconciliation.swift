@@ -52,7 +52,7 @@ struct Reconciliation: Equatable {
             reported.insert(report.backend)
             saved.append(Saved(report))
             if report.state.status > row.state.status {
-                record.append(Record(backend: row.id, state: report.state))
+                record.append(Record(backend: row.id, state: row.completing(report.state)))
             }
             if report.state.status == .terminated { continue }
             keep.append(row.id)
@@ -79,11 +79,11 @@ struct Reconciliation: Equatable {
         if row.state.status > .scheduled {
             let state = BackendState(
                 .terminated, reason: .lost, kind: row.state.kind,
-                message: "The drone came back without it")
+                message: "Its drone came back without it.")
             record.append(Record(backend: row.id, state: state))
         } else if let end = row.desiredEnd {
             let state = BackendState(
-                .terminated, reason: end.reason, kind: end.kind, message: "It was ended before its drone heard of it")
+                .terminated, reason: end.reason, kind: end.kind, message: "It was ended before its drone heard of it.")
             record.append(Record(backend: row.id, state: state))
         } else {
             spawn.append(row)
@@ -93,6 +93,19 @@ struct Reconciliation: Equatable {
 
 extension Reconciliation.Saved {
     fileprivate init(_ report: BackendReport) { self.init(backend: report.backend, status: report.state.status) }
+}
+
+extension BackendRow {
+    /// A reported state with why its end was asked for, where the drone process that was asked is not the one that
+    /// reports it: that one only knows that it was.
+    func completing(_ report: BackendState) -> BackendState {
+        guard report.endReason == .endedByDrone, let reason = state.reason ?? desiredEnd?.reason else { return report }
+        var completed = report
+        completed.reason = reason
+        completed.kind = state.kind ?? desiredEnd?.kind
+        completed.endReason = EndReason(reason)
+        return completed
+    }
 }
 
 /// What a single state report comes to, given what the store said. Pure.

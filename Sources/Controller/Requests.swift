@@ -172,7 +172,8 @@ extension BackendList {
                 key: Key(namespace: row.spec.key.namespace, name: row.spec.key.name, tag: row.spec.key.tag),
                 status: row.state.status, drone: row.spec.drone.text, cluster: row.spec.cluster.text,
                 image: row.spec.executable.image.text, ageSeconds: max(0, (now - row.createdMilliseconds) / 1000),
-                fencingToken: row.fencingToken.value)
+                fencingToken: row.fencingToken.value, endReason: row.state.endReason, message: row.state.message,
+                usage: row.state.usage)
         }
         next = rows.count == limit ? rows.last?.id.text : nil
     }

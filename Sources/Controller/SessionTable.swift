@@ -12,8 +12,8 @@ struct LinkedDrone: Hashable, Sendable {
     let name: DroneName
     let cluster: ClusterName
     let pool: String
-    /// Sorted.
-    let images: [ImageName]
+    /// What it can start, and the most that a request may ask of each.
+    let images: [ImageName: ResourceCeilings]
     var willingness: Willingness
     let version: String
 }

@@ -40,12 +40,15 @@ struct BackendLifecycle: Equatable, Sendable {
     struct Terms: Equatable, Sendable {
         /// The port its command listens on.
         var port: UInt16
-        /// From the spawn request until the port must answer.
-        var startupTimeout: Duration
+        /// How it is told that the command is ready; its timeout counts from the spawn request.
+        var readiness: SandboxPlan.Readiness
         /// From SIGTERM until it is killed.
         var grace: Duration
         /// When it is swept, however busy; nil never.
         var lifetimeEnd: BootInstant?
+
+        /// From the spawn request until the command must be ready.
+        var startupTimeout: Duration { .seconds(Int64(readiness.timeoutSeconds)) }
     }
 
     private enum Phase: Equatable {
@@ -137,6 +140,13 @@ struct BackendLifecycle: Equatable, Sendable {
         return [.holdRequests, .report(state)]
     }
 
+    /// It can never be started here. - Parameter message: a sentence that says why.
+    mutating func cannotStart(_ message: String) -> [Action] {
+        guard case .scheduled = phase else { return [] }
+        return end(
+            BackendState(.terminated, reason: .internalError, kind: .hard, message: message, endReason: .startFailed))
+    }
+
     /// A warden is there and the lease allows a start.
     mutating func begin(now: BootInstant) -> [Action] {
         guard case .loading = phase else { return [] }
@@ -166,7 +176,8 @@ struct BackendLifecycle: Equatable, Sendable {
         case .starting:
             return end(
                 BackendState(
-                    .terminated, reason: .internalError, message: "The sandbox could not be started: \(message)"))
+                    .terminated, reason: .internalError, message: "The sandbox could not be started: \(message)",
+                    endReason: .startFailed))
         case .terminating(let ending, _), .hardTerminating(let ending, _):
             return end(
                 BackendState(
@@ -242,7 +253,7 @@ struct BackendLifecycle: Equatable, Sendable {
     /// The sandbox has ended and nothing of it is left.
     /// - Parameter lastOutput: what its command wrote last; empty when nothing.
     mutating func exited(_ exit: SandboxExit, lastOutput: String) -> [Action] {
-        guard let state = ExitReport(phase: reportPhase, port: terms.port).state(exit, lastOutput: lastOutput)
+        guard let state = ExitReport(phase: reportPhase, port: terms.readiness.port).state(exit, lastOutput: lastOutput)
         else { return [] }
         return end(state)
     }
@@ -295,10 +306,11 @@ struct BackendLifecycle: Equatable, Sendable {
     }
 
     private func startupTimeout(_ what: String) -> Ending {
-        let seconds = terms.startupTimeout.components.seconds
+        let wanted = terms.readiness.path.map { "HEAD \($0) with a status from 200 to 399" } ?? "HEAD / with HTTP"
         return Ending(
             reason: .startupTimeout,
-            message: "Port \(terms.port) did not answer HEAD / with HTTP within \(seconds) s; \(what).")
+            message: "Port \(terms.readiness.port) did not answer \(wanted) within "
+                + "\(terms.readiness.timeoutSeconds) s; \(what).")
     }
 
     private mutating func kill(_ ending: Ending, now: BootInstant) -> [Action] {

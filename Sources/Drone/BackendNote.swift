@@ -8,7 +8,11 @@ struct BackendNote: Codable, Equatable, Sendable {
     var keyName: String
     /// The port its command listens on.
     var port: UInt16
-    /// Until when the port had to answer, nanoseconds of this machine's boot clock.
+    /// The port that is asked whether its command is ready.
+    var readinessPort: UInt16
+    /// What is asked for there; nil takes any answer.
+    var readinessPath: String?
+    /// Until when it had to be ready, nanoseconds of this machine's boot clock.
     var startupDeadline: UInt64
     /// Seconds between SIGTERM and SIGKILL.
     var graceSeconds: UInt32
@@ -33,21 +37,25 @@ struct BackendNote: Codable, Equatable, Sendable {
     }
 
     init(
-        keyName: String, port: UInt16, startupDeadline: BootInstant, graceSeconds: UInt32,
-        maxIdleSeconds: Int64?, lifetimeEnd: BootInstant?
+        keyName: String, terms: BackendLifecycle.Terms, startupDeadline: BootInstant, maxIdleSeconds: Int64?
     ) {
         self.keyName = keyName
-        self.port = port
+        port = terms.port
+        readinessPort = terms.readiness.port
+        readinessPath = terms.readiness.path
         self.startupDeadline = startupDeadline.nanoseconds
-        self.graceSeconds = graceSeconds
+        graceSeconds = UInt32(clamping: terms.grace.components.seconds)
         self.maxIdleSeconds = maxIdleSeconds
-        self.lifetimeEnd = lifetimeEnd?.nanoseconds
+        lifetimeEnd = terms.lifetimeEnd?.nanoseconds
     }
 
-    /// The terms that it was started under. The startup timeout is only told to people, in whole seconds.
-    func terms(startupTimeout: Duration) -> BackendLifecycle.Terms {
+    /// The terms that it was started under.
+    /// - Parameter timeoutSeconds: only told to people; what holds is the deadline.
+    func terms(timeoutSeconds: UInt32) -> BackendLifecycle.Terms {
         BackendLifecycle.Terms(
-            port: port, startupTimeout: startupTimeout, grace: .seconds(Int64(graceSeconds)),
-            lifetimeEnd: lifetimeEnd.map(BootInstant.init(nanoseconds:)))
+            port: port,
+            readiness: SandboxPlan.Readiness(
+                port: readinessPort, path: readinessPath, timeoutSeconds: timeoutSeconds),
+            grace: .seconds(Int64(graceSeconds)), lifetimeEnd: lifetimeEnd.map(BootInstant.init(nanoseconds:)))
     }
 }

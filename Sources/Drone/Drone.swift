@@ -109,7 +109,9 @@ final class Drone {
     var hello: DroneHello {
         DroneHello(
             name: configuration.name.text, version: configuration.version, cluster: configuration.cluster.text,
-            pool: configuration.pool, session: session, images: offers.keys.map(\.text).sorted(),
+            pool: configuration.pool, session: session,
+            images: offers.values.map { OfferedImage(name: $0.image.text, ceilings: $0.ceilings) }
+                .sorted { $0.name < $1.name },
             backends: backends.values.map(\.report).sorted { $0.backend < $1.backend })
     }
 

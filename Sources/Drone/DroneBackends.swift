@@ -87,9 +87,8 @@ extension Drone {
         backend.order = nil
         let terms = backend.lifecycle.terms
         let note = BackendNote(
-            keyName: order.keyName, port: terms.port, startupDeadline: .now + terms.startupTimeout,
-            graceSeconds: UInt32(clamping: terms.grace.components.seconds), maxIdleSeconds: order.maxIdleSeconds,
-            lifetimeEnd: terms.lifetimeEnd)
+            keyName: order.keyName, terms: terms, startupDeadline: .now + terms.startupTimeout,
+            maxIdleSeconds: order.maxIdleSeconds)
         warden.send(
             .spawn(
                 SpawnRequest(
@@ -99,7 +98,7 @@ extension Drone {
     }
 
     private func startProbing(_ backend: HostedBackend) {
-        let watch = ReadinessWatch(loop: loop, port: backend.lifecycle.terms.port) { [weak self, weak backend] in
+        let watch = ReadinessWatch(loop: loop, backend.lifecycle.terms.readiness) { [weak self, weak backend] in
             guard let self, let backend else { return }
             backend.debts.ask(.probe, count: 1)
             askOwedSockets(backend)

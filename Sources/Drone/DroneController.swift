@@ -125,22 +125,23 @@ extension Drone {
     private func spawn(_ order: SpawnOrder) {
         guard let id = try? BackendID(order.backend), let image = try? ImageName(order.image) else {
             let state = BackendState(
-                .terminated, reason: .internalError, message: "Its id or its image has a name that is none.")
+                .terminated, reason: .internalError, message: "Its id or its image has a name that is none.",
+                endReason: .startFailed)
             return link.send(.state(backend: order.backend, state: state))
         }
         guard backends[id] == nil, !forgotten.contains(id, FencingToken(order.fencingToken)) else { return }
         let now = BootInstant.now
-        let offer = offers[image]
-        let terms = BackendLifecycle.Terms(
-            port: offer?.port ?? 0, startupTimeout: .seconds(Int64(offer?.readiness.timeoutSeconds ?? 0)),
-            grace: .seconds(Int64(offer?.gracePeriodSeconds ?? 0)),
-            lifetimeEnd: order.lifetimeLimitSeconds.map { now + .seconds($0) })
+        guard let offer = offers[image] else {
+            let backend = HostedBackend(order, id: id, image: image, terms: .unknown, now: now)
+            backends[id] = backend
+            let message = "There is no image \(image) on drone \(configuration.name). It was never started."
+            return perform(backend.lifecycle.cannotStart(message), on: backend)
+        }
+        var order = order
+        order.tighten(to: offer.ceilings)
+        let terms = BackendLifecycle.Terms(offer, lifetimeEnd: order.lifetimeLimitSeconds.map { now + .seconds($0) })
         let backend = HostedBackend(order, id: id, image: image, terms: terms, now: now)
         backends[id] = backend
-        guard offer != nil else {
-            return terminate(
-                backend, .hard, .internalError, message: "There is no image \(image) on drone \(configuration.name).")
-        }
         switch stage {
         case .starting, .running: break
         case .stopping, .stopped:
@@ -220,5 +221,14 @@ extension Drone {
             backend.debts.ask(.proxy(thread: thread), count: count)
             askOwedSockets(backend)
         }
+    }
+}
+
+extension SpawnOrder {
+    /// The policy's ends hold where the order says nothing, or says more because the policy was tightened since. Its
+    /// other limits are the warden's to hold against the policy.
+    fileprivate mutating func tighten(to ceilings: ResourceCeilings) {
+        lifetimeLimitSeconds = ResourceCeilings.tighter(lifetimeLimitSeconds, ceilings.lifetimeSeconds)
+        maxIdleSeconds = ResourceCeilings.tighter(maxIdleSeconds, ceilings.idleSeconds)
     }
 }

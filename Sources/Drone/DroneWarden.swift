@@ -80,13 +80,14 @@ extension Drone {
 
     private func adopt(_ sandbox: SandboxListing) -> HostedBackend {
         let offer = offers[sandbox.image]
+        // The note of another version of the program cannot be read: then what its image says now has to do.
         let note =
             BackendNote(sandbox.note)
             ?? BackendNote(
-                keyName: "", port: offer?.port ?? 8080, startupDeadline: .now,
-                graceSeconds: offer?.gracePeriodSeconds ?? 10, maxIdleSeconds: nil, lifetimeEnd: nil)
-        let timeout = Duration.seconds(Int64(offer?.readiness.timeoutSeconds ?? 0))
-        let backend = HostedBackend(sandbox, note, startupTimeout: timeout, now: .now)
+                keyName: "", terms: offer.map { BackendLifecycle.Terms($0, lifetimeEnd: nil) } ?? .unknown,
+                startupDeadline: .now, maxIdleSeconds: nil)
+        let backend = HostedBackend(
+            sandbox, note, timeoutSeconds: offer?.readiness.timeoutSeconds ?? 0, now: .now)
         backends[backend.id] = backend
         log.write("\(backend.id): found running, key \(backend.keyName), fencing token \(backend.fencingToken)")
         if sandbox.exit == nil {
@@ -131,4 +132,18 @@ extension Drone {
         }
         logTrouble("\(cause); trying again")
     }
+}
+
+extension BackendLifecycle.Terms {
+    /// What an image asks for.
+    init(_ offer: ImageOffer, lifetimeEnd: BootInstant?) {
+        self.init(
+            port: offer.port, readiness: offer.readiness, grace: .seconds(Int64(offer.gracePeriodSeconds)),
+            lifetimeEnd: lifetimeEnd)
+    }
+
+    /// What is assumed of a backend whose image is not here: the defaults of a policy.
+    static let unknown = BackendLifecycle.Terms(
+        port: 8080, readiness: SandboxPlan.Readiness(port: 8080, timeoutSeconds: 0), grace: .seconds(10),
+        lifetimeEnd: nil)
 }

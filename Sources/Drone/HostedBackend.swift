@@ -44,14 +44,14 @@ final class HostedBackend {
     }
 
     /// A sandbox that ran before this drone process did.
-    init(_ listing: SandboxListing, _ note: BackendNote, startupTimeout: Duration, now: BootInstant) {
+    init(_ listing: SandboxListing, _ note: BackendNote, timeoutSeconds: UInt32, now: BootInstant) {
         id = listing.backend
         image = listing.image
         fencingToken = listing.fencingToken
         keyName = note.keyName
         maxIdle = note.maxIdleSeconds.map(Duration.seconds)
         lifecycle = BackendLifecycle(
-            adopting: note.terms(startupTimeout: startupTimeout),
+            adopting: note.terms(timeoutSeconds: timeoutSeconds),
             startupDeadline: BootInstant(nanoseconds: note.startupDeadline), now: now)
         idle = IdleTracker(now: now)
         reportedAt = now

@@ -2,12 +2,14 @@ import Glibc
 import HTTP
 import Linux
 
-/// One attempt to find out whether a backend's port speaks HTTP: connect, `HEAD /`, and five bytes of the answer.
-/// Any status will do; what counts is that something answers.
+/// One attempt to find out whether a backend is ready: connect, HEAD, and the beginning of the answer.
+///
+/// Where the policy names a path, its answer must have a status from 200 to 399; where it names none, any answer to
+/// `HEAD /` will do: what counts is that something speaks HTTP.
 final class ReadinessProbe {
     /// What came of it.
     enum Outcome: Equatable {
-        /// It answered `HTTP/`.
+        /// It answered as it should.
         case answered
         /// It did not; the rest of a sentence that begins with "at the last attempt".
         case failed(String)
@@ -20,20 +22,31 @@ final class ReadinessProbe {
     private var timer: TimerToken?
     private var answer: [UInt8] = []
     private var isSent = false
+    /// What its answer must be.
+    private let wanted: Wanted
+    private let request: [UInt8]
 
     /// How long one attempt may take, connect included. The reference's connect has no bound.
     static let limit = Duration.seconds(1)
-    private static let request = Array("HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".utf8)
     private static let expected = Array("HTTP/".utf8)
+
+    private enum Wanted {
+        case anyAnswer
+        /// A status from 200 to 399 for this path.
+        case success(path: String)
+    }
 
     /// Starts at once.
     /// - Parameters:
     ///   - socket: a TCP socket born in the backend's network namespace.
+    ///   - path: what is asked for, as it stands in a request line; nil takes any answer to `/`.
     ///   - onOutcome: called once on the loop's thread, never from in here; not at all after `cancel`.
     init(
-        _ socket: OwnedDescriptor, to address: SocketAddress, loop: EventLoop,
+        _ socket: OwnedDescriptor, to address: SocketAddress, path: String?, loop: EventLoop,
         onOutcome: @escaping (Outcome) -> Void
     ) {
+        wanted = path.map { .success(path: $0) } ?? .anyAnswer
+        request = Array("HEAD \(path ?? "/") HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".utf8)
         self.loop = loop
         self.socket = socket
         self.onOutcome = onOutcome
@@ -73,10 +86,10 @@ final class ReadinessProbe {
         guard isSent else {
             let code = Socket.pendingError(raw)
             guard code == 0 else { return finish(.failed("connect failed: \(SystemError(code, "connect"))")) }
-            let sent = Self.request.withUnsafeBytes {
+            let sent = request.withUnsafeBytes {
                 send(raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }
-            guard sent == Self.request.count else { return finish(.failed("it took no request")) }
+            guard sent == request.count else { return finish(.failed("it took no request")) }
             isSent = true
             do throws(SystemError) { try loop.modify(registration, .readable) } catch {
                 finish(.failed("\(error)"))
@@ -92,7 +105,22 @@ final class ReadinessProbe {
         if count == 0 { return finish(.failed("it closed the connection without an HTTP answer")) }
         answer += chunk[..<count]
         let prefix = Array(answer.prefix(Self.expected.count))
-        if prefix == Self.expected { return finish(.answered) }
-        if !Self.expected.starts(with: prefix) { finish(.failed("its answer was not HTTP")) }
+        if !Self.expected.starts(with: prefix) { return finish(.failed("its answer was not HTTP")) }
+        guard prefix == Self.expected else { return }
+        switch wanted {
+        case .anyAnswer: finish(.answered)
+        case .success(let path): judgeStatus(of: path)
+        }
+    }
+
+    /// `HTTP/1.1 200`: a version of three bytes, a space and three digits. RFC 9112 section 4.
+    private func judgeStatus(of path: String) {
+        guard answer.count >= 12 else { return }
+        let digits = answer[9..<12]
+        guard answer[8] == UInt8(ascii: " "), digits.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains)
+        else { return finish(.failed("its answer was not HTTP")) }
+        let status = digits.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
+        let isReady = (200...399).contains(status)
+        finish(isReady ? .answered : .failed("HEAD \(path) was answered with status \(status)"))
     }
 }

@@ -1,5 +1,6 @@
 import HTTP
 import Linux
+import Model
 
 /// Asks a backend's port again and again until it answers, soon at first, so that a quick start is noticed quickly.
 final class ReadinessWatch {
@@ -12,21 +13,22 @@ final class ReadinessWatch {
     }
 
     private let loop: EventLoop
-    private let address: SocketAddress
+    private let readiness: SandboxPlan.Readiness
     private let askSocket: () -> Void
     private let onOutcome: (ReadinessProbe.Outcome) -> Void
     private var phase = Phase.stopped
     private var pause = Backoff(first: .milliseconds(20), most: .milliseconds(100))
 
     /// - Parameters:
+    ///   - readiness: which port is asked for what. Its timeout is the lifecycle's to keep.
     ///   - askSocket: asks for one socket of the backend's network namespace; `give` answers.
     ///   - onOutcome: each attempt's. After `answered` there are no more.
     init(
-        loop: EventLoop, port: UInt16, askSocket: @escaping () -> Void,
+        loop: EventLoop, _ readiness: SandboxPlan.Readiness, askSocket: @escaping () -> Void,
         onOutcome: @escaping (ReadinessProbe.Outcome) -> Void
     ) {
         self.loop = loop
-        address = .loopback(port)
+        self.readiness = readiness
         self.askSocket = askSocket
         self.onOutcome = onOutcome
     }
@@ -54,7 +56,9 @@ final class ReadinessWatch {
         guard case .needsSocket(let timer) = phase else { return }
         loop.cancel(timer)
         phase = .probing(
-            ReadinessProbe(socket, to: address, loop: loop) { [weak self] outcome in self?.probed(outcome) })
+            ReadinessProbe(socket, to: .loopback(readiness.port), path: readiness.path, loop: loop) {
+                [weak self] outcome in self?.probed(outcome)
+            })
     }
 
     private func next() {

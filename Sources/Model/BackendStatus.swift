@@ -50,16 +50,6 @@ public enum TerminationReason: String, Codable, CaseIterable, Sendable {
     case internalError = "internalerror"
 }
 
-extension TerminationReason {
-    /// Whether it means that something went wrong, as opposed to somebody having wanted the end.
-    public var isFailure: Bool {
-        switch self {
-        case .swept, .external: false
-        case .keyExpired, .lost, .startupTimeout, .internalError: true
-        }
-    }
-}
-
 /// How a backend is ended.
 public enum TerminationKind: String, Codable, CaseIterable, Sendable {
     /// SIGTERM to the command, then a grace period.
@@ -109,23 +99,29 @@ public struct BackendState: Codable, Hashable, Sendable {
     public var exit: BackendExit?
     /// A sentence for a person: why it did not start, or how it ended.
     public var message: String?
+    /// Why it ends, with the ends that `reason` has no value for; nil until then.
+    public var endReason: EndReason?
+    /// What it used, once it has ended; nil when nothing of it ever ran or nobody knows.
+    public var usage: BackendUsage?
 
-    /// - Parameters: as the properties say.
+    /// - Parameters: as the properties say, but `endReason`: without one it follows from `reason`.
     public init(
         _ status: BackendStatus, reason: TerminationReason? = nil, kind: TerminationKind? = nil,
-        exit: BackendExit? = nil, message: String? = nil
+        exit: BackendExit? = nil, message: String? = nil, endReason: EndReason? = nil, usage: BackendUsage? = nil
     ) {
         self.status = status
         self.reason = reason
         self.kind = kind
         self.exit = exit
         self.message = message
+        self.endReason = endReason ?? reason.map(EndReason.init)
+        self.usage = usage
     }
 }
 
 /// One line of a backend's public history: `/pub/b/{id}/status` and each event of `status-stream`.
 ///
-/// The reference's fields, and two added ones. The reference says `exit_error: false` when a backend could not be
+/// The reference's fields, and four added ones. The reference says `exit_error: false` when a backend could not be
 /// started or was lost (its exit code is then unknown); here it is true whenever the backend is known to have failed,
 /// and `message` says why.
 public struct StatusEntry: Codable, Hashable, Sendable {
@@ -143,6 +139,10 @@ public struct StatusEntry: Codable, Hashable, Sendable {
     public var exit: BackendExit?
     /// Added: a sentence for a person; omitted if there is nothing to say.
     public var message: String?
+    /// Added: why it ends, one value for each way of ending; omitted until then.
+    public var endReason: EndReason?
+    /// Added: what it used; omitted until it has ended, and if nothing of it ever ran or nobody knows.
+    public var usage: BackendUsage?
 
     /// The public view of a state. - Parameter time: milliseconds since 1970, the controller's clock.
     public init(_ state: BackendState, time: Int64) {
@@ -151,12 +151,14 @@ public struct StatusEntry: Codable, Hashable, Sendable {
         terminationKind = state.kind
         if state.status == .terminated {
             let ended = state.exit?.isFailure ?? false
-            let neverEnded = state.exit == nil && state.reason?.isFailure == true
-            exitError = ended || neverEnded
+            let endedUnseen = state.exit == nil && state.endReason?.isFailure == true
+            exitError = ended || endedUnseen
         }
         self.time = time
         exit = state.exit
         message = state.message
+        endReason = state.endReason
+        usage = state.usage
     }
 
     enum CodingKeys: String, CodingKey {
@@ -167,5 +169,7 @@ public struct StatusEntry: Codable, Hashable, Sendable {
         case time
         case exit
         case message
+        case endReason = "end_reason"
+        case usage
     }
 }

@@ -60,13 +60,13 @@ public struct DroneHello: Hashable, Sendable, Codable {
     /// Random, new with each start of the drone process.
     public var session: String
     /// Images it can start.
-    public var images: [String]
+    public var images: [OfferedImage]
     /// Every backend it knows: running, or ended and not yet acknowledged.
     public var backends: [BackendReport]
 
     /// - Parameters: as the properties say.
     public init(
-        name: String, version: String, cluster: String, pool: String, session: String, images: [String],
+        name: String, version: String, cluster: String, pool: String, session: String, images: [OfferedImage],
         backends: [BackendReport]
     ) {
         self.name = name
@@ -76,6 +76,20 @@ public struct DroneHello: Hashable, Sendable, Codable {
         self.session = session
         self.images = images
         self.backends = backends
+    }
+}
+
+/// An image that a drone can start.
+public struct OfferedImage: Hashable, Sendable, Codable {
+    /// Its name.
+    public var name: String
+    /// The most that a request may ask of it there, so that one that asks for more is refused before anything starts.
+    public var ceilings: ResourceCeilings
+
+    /// - Parameters: as the properties say.
+    public init(name: String, ceilings: ResourceCeilings) {
+        self.name = name
+        self.ceilings = ceilings
     }
 }
 

@@ -10,7 +10,7 @@ func stored<Value>(_ read: () throws(InvalidValue) -> Value) throws(StoreError) 
 }
 
 extension SQLiteStatement {
-    /// Binds the seven columns of a state in the order of the tables: status … message.
+    /// Binds the ten columns of a state in the order of the tables: status … message, end_reason … memory_peak_bytes.
     mutating func bind(_ state: BackendState) throws(StoreError) {
         try bind(Int64(state.status.order))
         try bind(state.reason?.rawValue)
@@ -19,10 +19,16 @@ extension SQLiteStatement {
         try bind(state.exit?.signal.map(Int64.init))
         try bind(state.exit.map { $0.outOfMemory ? 1 : 0 })
         try bind(state.message)
+        try bind(state.endReason?.rawValue)
+        try bind(state.usage?.cpuMicroseconds)
+        try bind(state.usage?.memoryPeakBytes)
     }
 
-    /// Reads the seven columns of a state.
-    borrowing func state(from column: Int32) throws(StoreError) -> BackendState {
+    /// Reads the ten columns of a state.
+    /// - Parameters:
+    ///   - column: of status, which six more follow.
+    ///   - endColumn: of end_reason, which two more follow; they were added to the tables later.
+    borrowing func state(from column: Int32, end endColumn: Int32) throws(StoreError) -> BackendState {
         let order = integer(column) ?? 0
         guard let status = BackendStatus.allCases.first(where: { $0.order == order }) else {
             throw StoreError(.corrupt, message: "the database holds a status \(order) that does not exist")
@@ -33,9 +39,13 @@ extension SQLiteStatement {
                 code: integer(column + 3).map { Int32(truncatingIfNeeded: $0) },
                 signal: integer(column + 4).map { Int32(truncatingIfNeeded: $0) }, outOfMemory: $0 != 0)
         }
+        let usage = integer(endColumn + 1).map {
+            BackendUsage(cpuMicroseconds: $0, memoryPeakBytes: integer(endColumn + 2))
+        }
         return BackendState(
             status, reason: text(column + 1).flatMap(TerminationReason.init),
-            kind: text(column + 2).flatMap(TerminationKind.init), exit: exit, message: text(column + 6))
+            kind: text(column + 2).flatMap(TerminationKind.init), exit: exit, message: text(column + 6),
+            endReason: text(endColumn).flatMap(EndReason.init(rawValue:)), usage: usage)
     }
 
     /// Reads a row of `SELECT * FROM backend`.
@@ -53,7 +63,7 @@ extension SQLiteStatement {
                 staticToken: staticToken)
         }
         var row = BackendRow(
-            spec: spec, fencingToken: FencingToken(integer(14) ?? 0), state: try state(from: 19),
+            spec: spec, fencingToken: FencingToken(integer(14) ?? 0), state: try state(from: 19, end: 27),
             desiredEnd: desiredEnd, createdMilliseconds: integer(17) ?? 0, changedMilliseconds: integer(18) ?? 0,
             connects: integer(26) ?? 0)
         row.spec.subdomain = text(11)

@@ -1,7 +1,7 @@
 /// The tables and how a database of an older Plane becomes one of this.
 enum SQLiteSchema {
     /// The step that makes version n is at n - 1. A step that was released is never changed; a new one is added.
-    private static let steps: [StaticString] = [first]
+    private static let steps: [StaticString] = [first, second]
 
     /// The version this program writes.
     static var version: Int64 { Int64(steps.count) }
@@ -9,7 +9,9 @@ enum SQLiteSchema {
     /// Takes the missing steps within one immediate transaction, so that two programs that start together take each
     /// once. Refuses a database of a newer program: it may mean something by its tables that we would break. Refuses one
     /// whose tables are not those of its version, too: each statement on them would fail, or read the wrong column.
-    static func migrate(_ connection: SQLiteConnection) throws(StoreError) {
+    ///
+    /// - Parameter wanted: the version to make; an older one than this program's only to prove the way from it.
+    static func migrate(_ connection: SQLiteConnection, to wanted: Int64 = version) throws(StoreError) {
         try connection.run("BEGIN IMMEDIATE")
         do throws(StoreError) {
             let found = try connection.integer("PRAGMA user_version") ?? 0
@@ -21,8 +23,10 @@ enum SQLiteSchema {
                         + "Start the newer Plane that wrote it, or give another --db")
             }
             guard try layout(of: connection) == expectedLayout(found) else { throw otherTables(found) }
-            for step in steps[Int(found)...] { try connection.script(step) }
-            if found < version { try setVersion(connection) }
+            for number in found..<max(found, wanted) {
+                try connection.script(steps[Int(number)])
+                try connection.script(marks[Int(number)])
+            }
             try connection.run("COMMIT")
         } catch {
             if connection.isInTransaction { try? connection.run("ROLLBACK") }
@@ -55,11 +59,8 @@ enum SQLiteSchema {
                 + "unreleased Plane or another program made them. Move the file away, or give another --db")
     }
 
-    /// A pragma takes no parameter. The number must be that of `steps`.
-    private static func setVersion(_ connection: SQLiteConnection) throws(StoreError) {
-        precondition(version == 1, "write the new version here too")
-        try connection.run("PRAGMA user_version = 1")
-    }
+    /// What says that a step was taken, for each step; a pragma takes no parameter.
+    private static let marks: [StaticString] = ["PRAGMA user_version = 1", "PRAGMA user_version = 2"]
 
     /// Statuses are kept by their order, so that "further" in SQL is the model's "further"; 70 is terminated.
     private static let first: StaticString = """
@@ -145,5 +146,32 @@ enum SQLiteSchema {
             message TEXT
         ) STRICT;
         CREATE INDEX history_of_backend ON history (backend, number);
+        """
+
+    /// Why a backend ended, with the ends that `reason` has no value for, and what it used. Of what ended before, the
+    /// reason follows from what was kept.
+    private static let second: StaticString = """
+        ALTER TABLE backend ADD COLUMN end_reason TEXT;
+        ALTER TABLE backend ADD COLUMN cpu_microseconds INTEGER;
+        ALTER TABLE backend ADD COLUMN memory_peak_bytes INTEGER;
+        ALTER TABLE history ADD COLUMN end_reason TEXT;
+        ALTER TABLE history ADD COLUMN cpu_microseconds INTEGER;
+        ALTER TABLE history ADD COLUMN memory_peak_bytes INTEGER;
+        UPDATE backend SET end_reason = CASE
+            WHEN reason = 'keyexpired' THEN 'lease-expired'
+            WHEN reason = 'startuptimeout' THEN 'startup-timeout'
+            WHEN reason = 'internalerror' THEN 'internal-error'
+            WHEN reason IS NOT NULL THEN reason
+            WHEN out_of_memory = 1 THEN 'out-of-memory'
+            WHEN exit_signal IS NOT NULL THEN 'signaled'
+            WHEN exit_code IS NOT NULL THEN 'exited' END;
+        UPDATE history SET end_reason = CASE
+            WHEN reason = 'keyexpired' THEN 'lease-expired'
+            WHEN reason = 'startuptimeout' THEN 'startup-timeout'
+            WHEN reason = 'internalerror' THEN 'internal-error'
+            WHEN reason IS NOT NULL THEN reason
+            WHEN out_of_memory = 1 THEN 'out-of-memory'
+            WHEN exit_signal IS NOT NULL THEN 'signaled'
+            WHEN exit_code IS NOT NULL THEN 'exited' END;
         """
 }

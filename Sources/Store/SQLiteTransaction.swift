@@ -101,7 +101,7 @@ final class SQLiteTransaction: StoreTransaction {
         var statement = try connection.statement(
             """
             UPDATE backend SET changed_ms = ?, status = ?, reason = ?, kind = ?, exit_code = ?, exit_signal = ?,
-                out_of_memory = ?, message = ? WHERE id = ?
+                out_of_memory = ?, message = ?, end_reason = ?, cpu_microseconds = ?, memory_peak_bytes = ? WHERE id = ?
             """)
         try statement.bind(nowMilliseconds)
         try statement.bind(state)
@@ -123,8 +123,10 @@ final class SQLiteTransaction: StoreTransaction {
     private func appendHistory(_ state: BackendState, of id: BackendID) throws(StoreError) -> HistoryRow {
         var statement = try connection.statement(
             """
-            INSERT INTO history (backend, time_ms, status, reason, kind, exit_code, exit_signal, out_of_memory, message)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number
+            INSERT INTO history (
+                backend, time_ms, status, reason, kind, exit_code, exit_signal, out_of_memory, message, end_reason,
+                cpu_microseconds, memory_peak_bytes)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number
             """)
         try statement.bind(id.text)
         try statement.bind(nowMilliseconds)
@@ -199,7 +201,8 @@ final class SQLiteTransaction: StoreTransaction {
     func history(of id: BackendID, after number: Int64) throws(StoreError) -> [HistoryRow] {
         var statement = try connection.statement(
             """
-            SELECT number, time_ms, status, reason, kind, exit_code, exit_signal, out_of_memory, message
+            SELECT number, time_ms, status, reason, kind, exit_code, exit_signal, out_of_memory, message, end_reason,
+                cpu_microseconds, memory_peak_bytes
             FROM history WHERE backend = ? AND number > ? ORDER BY number
             """)
         try statement.bind(id.text)
@@ -208,7 +211,7 @@ final class SQLiteTransaction: StoreTransaction {
         while try statement.step() {
             rows.append(
                 HistoryRow(
-                    number: statement.integer(0) ?? 0, state: try statement.state(from: 2),
+                    number: statement.integer(0) ?? 0, state: try statement.state(from: 2, end: 9),
                     milliseconds: statement.integer(1) ?? 0))
         }
         return rows

@@ -82,8 +82,7 @@ extension WardenServer {
         let offers = library.images.values.map { image in
             ImageOffer(
                 image: image.plan.image, port: image.plan.port, readiness: image.plan.readiness,
-                gracePeriodSeconds: image.plan.gracePeriodSeconds, lifetimeSeconds: image.plan.lifetimeSeconds,
-                idleSeconds: image.plan.idleSeconds)
+                gracePeriodSeconds: image.plan.gracePeriodSeconds, ceilings: image.plan.ceilings)
         }
         try reply(
             .welcome(

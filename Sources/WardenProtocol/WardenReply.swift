@@ -46,22 +46,19 @@ public struct ImageOffer: Hashable, Sendable {
     public var readiness: SandboxPlan.Readiness
     /// Seconds between SIGTERM and SIGKILL.
     public var gracePeriodSeconds: UInt32
-    /// The longest that a backend of it may live, in seconds; nil is no limit.
-    public var lifetimeSeconds: UInt64?
-    /// The longest that a backend of it may be idle, in seconds; nil is no limit.
-    public var idleSeconds: UInt64?
+    /// The most that a request may ask of it.
+    public var ceilings: ResourceCeilings
 
     /// - Parameters: as the properties say.
     public init(
         image: ImageName, port: UInt16, readiness: SandboxPlan.Readiness, gracePeriodSeconds: UInt32,
-        lifetimeSeconds: UInt64? = nil, idleSeconds: UInt64? = nil
+        ceilings: ResourceCeilings
     ) {
         self.image = image
         self.port = port
         self.readiness = readiness
         self.gracePeriodSeconds = gracePeriodSeconds
-        self.lifetimeSeconds = lifetimeSeconds
-        self.idleSeconds = idleSeconds
+        self.ceilings = ceilings
     }
 }
 
@@ -146,8 +143,7 @@ extension WardenReply {
                 writer.write(offer.port)
                 offer.readiness.encode(into: &writer)
                 writer.write(offer.gracePeriodSeconds)
-                writer.write(offer.lifetimeSeconds)
-                writer.write(offer.idleSeconds)
+                offer.ceilings.encode(into: &writer)
             }
         case .spawned(let backend):
             writer.write(UInt8(2))
@@ -204,8 +200,7 @@ extension ImageOffer {
         port = try reader.read(UInt16.self)
         readiness = try SandboxPlan.Readiness(from: &reader)
         gracePeriodSeconds = try reader.read(UInt32.self)
-        lifetimeSeconds = try reader.readOptional(UInt64.self)
-        idleSeconds = try reader.readOptional(UInt64.self)
+        ceilings = try ResourceCeilings(from: &reader)
     }
 }
 

@@ -38,7 +38,10 @@ struct StatusCommand: Subcommand {
             let answer = try api.get("/pub/b/\(id)/status")
             switch form {
             case .json: StandardOutput.say(answer.text)
-            case .text: StandardOutput.say("Backend \(id) is \(try ToldStatus(answer).line)")
+            case .text:
+                let told = try ToldStatus(answer)
+                StandardOutput.say("Backend \(id) is \(told.line)")
+                if let usage = told.usage { StandardOutput.say(usage) }
             }
         case .controller(let cluster): try showController(cluster)
         }

@@ -7,8 +7,10 @@ import Model
 struct ToldStatus {
     let status: BackendStatus
     let millisecondsSinceEpoch: Int64
-    /// Why it ended, in words; nil while there is nothing to say.
+    /// Why it ends: the reason's name and a sentence; nil while there is nothing to say.
     let explanation: String?
+    /// What it used in its life, a sentence; nil until it has ended.
+    let usage: String?
     let isFailure: Bool
     let json: JSONValue
 
@@ -21,10 +23,23 @@ struct ToldStatus {
         }
         self.status = status
         millisecondsSinceEpoch = try reader.integer("time", in: 0...Int64.max) ?? 0
-        let reason = try reader.string("termination_reason")
-        let parts = [reason, try reader.string("message")].compactMap { $0 }
+        // A controller of an older Plane tells only the reference's reasons.
+        let (reason, termination) = (try reader.string("end_reason"), try reader.string("termination_reason"))
+        let parts = [reason ?? termination, try reader.string("message")].compactMap { $0 }
         explanation = parts.isEmpty ? nil : parts.joined(separator: ": ")
+        if let used = try reader.object("usage") { usage = try Self.sentence(used) } else { usage = nil }
         isFailure = try reader.bool("exit_error") ?? false
+    }
+
+    private static func sentence(_ usage: JSONReader) throws(InvalidValue) -> String {
+        var object = usage
+        let microseconds = try object.integer("cpu_microseconds", in: 0...Int64.max) ?? 0
+        let time = "It used \(ElapsedTime.text(.microseconds(microseconds))) of processor time"
+        guard let bytes = try object.integer("memory_peak_bytes", in: 0...Int64.max) else {
+            return "\(time); how much memory is not known, as the machine does not count it."
+        }
+        // Rounded up: a peak that is told must not be below the true one.
+        return "\(time) and at most \((bytes >> 20) + (bytes & 0xF_FFFF == 0 ? 0 : 1)) MiB of memory."
     }
 
     /// `ready at 2026-01-31T12:00:00Z`.

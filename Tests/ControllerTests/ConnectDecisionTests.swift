@@ -144,6 +144,54 @@ import Testing
         #expect(failure.message.contains("a, b"))
     }
 
+    private func ceilings(lifetime: UInt64?) -> ResourceCeilings {
+        var ceilings = Values.ceilings
+        ceilings.lifetimeSeconds = lifetime
+        return ceilings
+    }
+
+    @Test("A request that is beyond every drone's policy is refused with the field and both values")
+    func beyondPolicy() {
+        var request = spawning
+        request.spawn?.lifetimeLimitSeconds = 7200
+        let drones = [
+            Values.linked("dr-1", ceilings: ceilings(lifetime: 3600)), Values.linked("dr-2", images: ["other"]),
+            Values.linked("dr-3", pool: "gpu"),
+            Values.linked("dr-4", ceilings: ceilings(lifetime: 60), willingness: .draining),
+        ]
+        guard case .refuse(let refusal) = decide(request, linked: drones) else {
+            Issue.record("it spawns")
+            return
+        }
+        let failure = Failure(refusal)
+        #expect((failure.status, failure.kind) == (400, .invalidRequest))
+        #expect(
+            failure.message
+                == "spawn_config.lifetime_limit_seconds: 7200 was asked for, but the image's policy allows 1 to 3600.")
+    }
+
+    @Test("A request goes to a drone whose policy allows it, and is no mistake while one such is only draining")
+    func someDroneAllows() {
+        var request = spawning
+        request.spawn?.lifetimeLimitSeconds = 7200
+        let tight = Values.linked("dr-1", ceilings: ceilings(lifetime: 3600))
+        let wide = Values.linked("dr-2", ceilings: ceilings(lifetime: nil))
+        guard case .spawn(on: [Values.drone("dr-2")], _, _) = decide(request, linked: [tight, wide]) else {
+            Issue.record("it does not go where it is allowed")
+            return
+        }
+        var draining = wide
+        draining.willingness = .draining
+        guard case .refuse(.noDrone(let reasons)) = decide(request, linked: [tight, draining]) else {
+            Issue.record("it is called a mistake")
+            return
+        }
+        #expect(
+            "\(reasons)"
+                == "No drone can take the backend: of 2 connected, 1 whose policy allows less than was asked for, "
+                + "1 draining")
+    }
+
     @Test("Placement draws different drones, each eligible one in time, and never more than asked for")
     func draw() {
         var random = SeededGenerator(state: 7)
@@ -151,7 +199,7 @@ import Testing
         var seen: Set<DroneName> = []
         for _ in 0..<200 {
             let placement = Placement.choose(
-                cluster: Values.cluster(), pool: "", image: Values.image(), among: drones, bestOf: 2, random: &random)
+                cluster: Values.cluster(), Values.spawn(), among: drones, bestOf: 2, random: &random)
             guard case .shortlist(let names) = placement else {
                 Issue.record("nothing was drawn")
                 return

@@ -28,6 +28,28 @@ import Testing
         try await site.stop()
     }
 
+    @Test("A request that is beyond the policy of the image is refused at once, and nothing is written")
+    func beyondPolicy() async throws {
+        let site = try await TestSite()
+        let drone = try await TestDrone(site)
+        _ = try await drone.welcomed()
+        let answer = try await site.connect(
+            """
+            {"key":{"name":"k"},"spawn_config":{"executable":{"image":"python-repl",
+             "resource_limits":{"memory_limit_bytes":1073741825}}}}
+            """)
+        #expect(answer.status == 400)
+        let error = try answer.error()
+        #expect(error.kind == .invalidRequest)
+        #expect(
+            error.message
+                == "spawn_config.executable.resource_limits.memory_limit_bytes: 1073741825 was asked for, but the "
+                + "image's policy allows 1 to 1073741824.")
+        #expect(try site.rowCounts()["backend"] == 0)
+        #expect(try await drone.all().isEmpty)
+        try await site.stop()
+    }
+
     @Test("The order and the token are at the drone before the answer is at the caller")
     func droneFirst() async throws {
         let site = try await TestSite()

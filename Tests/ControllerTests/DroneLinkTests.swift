@@ -100,7 +100,8 @@ import Testing
         while await silent.next() != nil {}
         let entry = try await site.get("/pub/b/\(first.backendID)/status").json.members
         #expect(entry?["termination_reason"] == .string("lost"))
-        #expect(entry?["message"] == .string("Its drone dr-1 did not renew its lease in time"))
+        #expect(entry?["message"] == .string("Its drone dr-1 did not renew its lease in time."))
+        #expect(entry?["end_reason"] == .string("lost"))
         // Whatever the drone says when it comes back, the old backend is not to be kept.
         let returned = try await TestDrone(site, backends: [report(first, .ready)])
         #expect(try await returned.welcomed() == [])

@@ -50,6 +50,23 @@ import Testing
         #expect(plan.saved.map(\.status) == [.terminated])
     }
 
+    @Test("An end that an earlier drone process was asked for is recorded with why it was asked for")
+    func endedByEarlierDrone() {
+        let report = BackendState(.terminated, message: "It was killed.", endReason: .endedByDrone)
+        var row = Values.row("b1", end: DesiredEnd(kind: .hard, reason: .external))
+        let expected = BackendState(.terminated, reason: .external, kind: .hard, message: "It was killed.")
+        #expect(row.completing(report) == expected)
+        #expect(
+            reconcile([BackendReport(backend: "b1", fencingToken: 1, state: report)], [row]).record
+                == [.init(backend: row.id, state: expected)])
+        // What the drone itself had begun comes first.
+        row.state = BackendState(.terminating, reason: .swept, kind: .soft)
+        #expect(row.completing(report).endReason == .swept)
+        #expect(Values.row("b1").completing(report) == report)
+        let exit = BackendState(.terminated, endReason: .exited)
+        #expect(row.completing(exit) == exit)
+    }
+
     @Test(
         "What ran and is missing now is lost",
         arguments: [BackendStatus.loading, .starting, .waiting, .ready, .terminating])

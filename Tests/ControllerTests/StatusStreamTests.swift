@@ -64,11 +64,22 @@ import Testing
         try await drone.report(
             backend,
             BackendState(
-                .terminated, exit: BackendExit(code: 3, signal: nil, outOfMemory: false), message: "It exited with 3."))
+                .terminated, exit: BackendExit(code: 3, signal: nil, outOfMemory: false), message: "It exited with 3.",
+                endReason: .exited, usage: BackendUsage(cpuMicroseconds: 1_500, memoryPeakBytes: 4096)))
         #expect(try await listener.rest() == ["terminated"])
         let status = try await site.get("/pub/b/\(backend)/status")
         #expect(status.json.members?["exit_error"] == .bool(true))
-        #expect(status.json.members?["message"] == .string("It exited with 3."))
+        let list = try await site.get("/ctrl/backends?state=all").json
+        guard case .array(let rows)? = list.members?["backends"], let row = rows.first else {
+            Issue.record("no backend in \(list)")
+            return
+        }
+        let used = JSONValue.object(["cpu_microseconds": .integer(1_500), "memory_peak_bytes": .integer(4096)])
+        for members in [status.json.members, row.members] {
+            #expect(members?["message"] == .string("It exited with 3."))
+            #expect(members?["end_reason"] == .string("exited"))
+            #expect(members?["usage"] == used)
+        }
         #expect(status.fields["access-control-allow-origin"] == "*")
         try await site.stop()
     }

@@ -17,7 +17,8 @@ final class TestDrone: Sendable {
     /// Opens the link and says hello; returns when that is sent.
     init(
         _ site: TestSite, _ name: String = "dr-1", session: String = "s1", images: [String] = ["python-repl"],
-        pool: String = "", cluster: String = "localhost:9090", backends: [BackendReport] = []
+        ceilings: ResourceCeilings = Values.ceilings, pool: String = "", cluster: String = "localhost:9090",
+        backends: [BackendReport] = []
     ) async throws {
         self.site = site
         self.name = name
@@ -26,7 +27,8 @@ final class TestDrone: Sendable {
         let url = try site.url("/ctrl/c/localhost:9090/drone-socket")
         let hello = DroneMessage.hello(
             DroneHello(
-                name: name, version: "1", cluster: cluster, pool: pool, session: session, images: images,
+                name: name, version: "1", cluster: cluster, pool: pool, session: session,
+                images: images.map { OfferedImage(name: $0, ceilings: ceilings) },
                 backends: backends))
         try await withCheckedThrowingContinuation { continuation in
             site.client.send { [feed, key] context in

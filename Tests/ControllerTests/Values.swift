@@ -31,12 +31,17 @@ enum Values {
         return key
     }
 
+    /// What images offer where nothing is said of it.
+    static let ceilings = ResourceCeilings(
+        memoryBytes: 1 << 30, cpuQuotaMicroseconds: 200_000, cpuPeriodMicroseconds: 100_000, diskBytes: 1 << 30)
+
     static func linked(
         _ name: String, cluster: ClusterName = cluster(), pool: String = "", images: [String] = ["python-repl"],
-        willingness: Willingness = .accepting
+        ceilings: ResourceCeilings = ceilings, willingness: Willingness = .accepting
     ) -> LinkedDrone {
         LinkedDrone(
-            name: drone(name), cluster: cluster, pool: pool, images: images.map { image($0) },
+            name: drone(name), cluster: cluster, pool: pool,
+            images: Dictionary(images.map { (image($0), ceilings) }) { first, _ in first },
             willingness: willingness, version: "1")
     }
 

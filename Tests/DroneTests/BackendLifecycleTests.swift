@@ -8,7 +8,7 @@ import WardenProtocol
 private func at(_ seconds: UInt64) -> BootInstant { BootInstant(nanoseconds: seconds * 1_000_000_000) }
 
 private let terms = BackendLifecycle.Terms(
-    port: 8080, startupTimeout: .seconds(60), grace: .seconds(10), lifetimeEnd: nil)
+    port: 8080, readiness: SandboxPlan.Readiness(port: 8080, timeoutSeconds: 60), grace: .seconds(10), lifetimeEnd: nil)
 
 private func ended(_ status: Linux.ExitStatus?, _ cause: SandboxExit.Cause = .ended, outOfMemory: Bool = false)
     -> SandboxExit
@@ -147,6 +147,7 @@ struct BackendLifecycleTests {
         var status: BackendStatus
         var exit: SandboxExit
         var reason: TerminationReason?
+        var endReason: EndReason
         var failed: Bool
         var says: String
     }
@@ -155,32 +156,97 @@ struct BackendLifecycleTests {
         "The final message says how it ended",
         arguments: [
             EndCase(
-                status: .waiting, exit: ended(.exited(code: 1)), reason: nil, failed: true,
+                status: .waiting, exit: ended(.exited(code: 1)), reason: nil, endReason: .exited, failed: true,
                 says: "The command exited with status 1 before it answered on port 8080. Its last output: bye"),
             EndCase(
-                status: .ready, exit: ended(.exited(code: 0)), reason: nil, failed: false,
+                status: .ready, exit: ended(.exited(code: 0)), reason: nil, endReason: .exited, failed: false,
                 says: "The command exited with status 0."),
             EndCase(
-                status: .ready, exit: ended(.signaled(signal: 11)), reason: nil, failed: true,
+                status: .ready, exit: ended(.signaled(signal: 11)), reason: nil, endReason: .signaled, failed: true,
                 says: "The command was ended by signal 11. Its last output: bye"),
             EndCase(
-                status: .ready, exit: ended(.signaled(signal: 9), outOfMemory: true), reason: nil, failed: true,
+                status: .ready, exit: ended(.signaled(signal: 9), outOfMemory: true), reason: nil,
+                endReason: .outOfMemory, failed: true,
                 says: "The kernel killed it at its memory limit (memory.max). Its last output: bye"),
             EndCase(
-                status: .ready, exit: ended(nil, .deadline), reason: .keyExpired, failed: true,
+                status: .ready, exit: ended(nil, .deadline), reason: .keyExpired, endReason: .leaseExpired,
+                failed: true,
                 says: "The warden killed it at its lease's deadline: the drone had no word from its controller in time."
             ),
             EndCase(
-                status: .terminating, exit: ended(.exited(code: 0), .terminated), reason: .external, failed: false,
+                status: .terminating, exit: ended(.exited(code: 0), .terminated), reason: .external,
+                endReason: .external, failed: false,
                 says: "Asked for. The command exited with status 0."),
+            EndCase(
+                status: .ready, exit: ended(nil, .cpuTime), reason: nil, endReason: .cpuTime, failed: true,
+                says: "The warden killed it at its limit of total processor time."),
+            EndCase(
+                status: .waiting, exit: ended(nil, .cpuTime), reason: nil, endReason: .cpuTime, failed: true,
+                says: "The warden killed it at its limit of total processor time before it answered on port 8080. "
+                    + "Its last output: bye"),
+            EndCase(
+                status: .ready, exit: ended(.signaled(signal: 24)), reason: nil, endReason: .cpuTime, failed: true,
+                says: "A process of it used up its processor time (RLIMIT_CPU), and the kernel ended it. "
+                    + "Its last output: bye"),
+            EndCase(
+                status: .ready, exit: ended(nil), reason: nil, endReason: .killed, failed: true,
+                says: "The sandbox's first process was killed. Its last output: bye"),
+            EndCase(
+                status: .ready, exit: ended(nil, .terminated), reason: nil, endReason: .endedByDrone, failed: false,
+                says: "It was killed at the request of an earlier drone process."),
+            EndCase(
+                status: .terminating, exit: ended(nil, .cpuTime, outOfMemory: true), reason: .external,
+                endReason: .external, failed: true,
+                says: "Asked for. The kernel killed it at its memory limit (memory.max)."),
         ])
     func finalMessage(c: EndCase) {
         var backend = backend(c.status)
         _ = backend.exited(c.exit, lastOutput: "bye\n")
         #expect(backend.state.message == c.says)
         #expect(backend.state.reason == c.reason)
+        #expect(backend.state.endReason == c.endReason)
         let entry = StatusEntry(backend.state, time: 0)
         #expect(entry.exitError == (c.failed || c.reason == .keyExpired))
+    }
+
+    @Test("The final state tells what the backend used; a peak that the kernel does not count is not told")
+    func usage() {
+        for (peak, told) in [(1 << 30, 1 << 30), (0, nil)] as [(UInt64, Int64?)] {
+            var backend = backend(.ready)
+            let exit = SandboxExit(
+                cause: .ended, status: .exited(code: 0), outOfMemory: false, cpuMicroseconds: 1_500,
+                memoryPeakBytes: peak)
+            _ = backend.exited(exit, lastOutput: "")
+            #expect(backend.state.usage == BackendUsage(cpuMicroseconds: 1_500, memoryPeakBytes: told))
+        }
+        var never = backend(.loading)
+        _ = never.terminate(.hard, .external, message: "Asked for.", now: at(0))
+        #expect(never.state.usage == nil)
+    }
+
+    @Test("What the warden refuses, and what cannot be started here at all, failed to start")
+    func startFailed() {
+        var refused = backend(.starting)
+        _ = refused.refused("overlay: no space left")
+        #expect(refused.state.reason == .internalError && refused.state.endReason == .startFailed)
+        #expect(refused.state.message == "The sandbox could not be started: overlay: no space left")
+        var unknown = BackendLifecycle(terms: terms)
+        _ = unknown.cannotStart("There is no such image.")
+        #expect(unknown.state.reason == .internalError && unknown.state.endReason == .startFailed)
+        #expect(unknown.cannotStart("There is no such image.") == [])
+    }
+
+    @Test("A startup timeout names the port, path and statuses that were waited for")
+    func startupTimeoutOfPath() throws {
+        var asked = terms
+        asked.readiness = SandboxPlan.Readiness(port: 9000, path: "/api", timeoutSeconds: 5)
+        var backend = backend(.waiting, terms: asked)
+        #expect(backend.tick(now: at(4)) == [])
+        _ = backend.tick(now: at(5))
+        #expect(backend.state.endReason == .startupTimeout)
+        #expect(
+            try #require(backend.state.message).hasPrefix(
+                "Port 9000 did not answer HEAD /api with a status from 200 to 399 within 5 s;"))
     }
 
     @Test("A long last output is cut at a character")

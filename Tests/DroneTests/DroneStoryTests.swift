@@ -15,7 +15,7 @@ struct DroneStoryTests {
         try site.startDrone()
         try site.wait(for: "hello") { site.drone?.welcome == .received }
         let hello = try #require(site.controller.hellos.first)
-        #expect(hello.name == "dr-test" && hello.pool == "blue" && hello.images == [TestSite.image])
+        #expect(hello.name == "dr-test" && hello.pool == "blue" && hello.images.map(\.name) == [TestSite.image])
         #expect(site.controller.path == "/ctrl/c/localhost/drone-socket?pool=blue")
 
         let backend = try BackendID("demo1")
@@ -78,7 +78,7 @@ struct DroneStoryTests {
         let unused = try Socket.tcpListener(.loopback(0))
         let port = try Socket.localPort(unused.raw)
         _ = consume unused
-        site.warden.offers[0].port = port
+        (site.warden.offers[0].port, site.warden.offers[0].readiness.port) = (port, port)
         try site.startDrone()
         try site.wait(for: "welcome") { site.drone?.welcome == .received }
         site.order("demo1")
@@ -92,12 +92,87 @@ struct DroneStoryTests {
                 cause: .ended, status: .exited(code: 1), outOfMemory: false, cpuMicroseconds: 0, memoryPeakBytes: 0))
         try site.wait(for: "end") { site.controller.states(of: "demo1").last?.status == .terminated }
         let end = try #require(site.controller.states(of: "demo1").last)
-        #expect(end.exit?.code == 1)
+        #expect(end.exit?.code == 1 && end.endReason == .exited)
         #expect(
             end.message
                 == "The command exited with status 1 before it answered on port \(port). "
                 + "Its last output: Traceback: no module named app")
         #expect(site.logged.text.contains("[demo1] Traceback"))
+    }
+
+    @Test("A backend whose policy names a path is ready when that answers well, also for a drone that was restarted")
+    func readinessPath() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        site.warden.offers[0].readiness.path = "/up?deep=1"
+        site.probeStatus = 503
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        let backend = try BackendID("demo1")
+        func probes() -> Int { site.warden.requests.count { $0 == .sockets(backend, count: 1) } }
+        // Each probe after the first follows an answer that was not good enough.
+        try site.wait(for: "probes") { probes() >= 3 }
+        #expect(site.controller.states(of: "demo1").last?.status == .waiting)
+        site.controller.keep = ["demo1"]
+        try site.startDrone()
+        let before = probes()
+        try site.wait(for: "probes of the next drone") { probes() >= before + 3 }
+        #expect(site.controller.hellos.last?.backends.first?.state.status == .waiting)
+        site.probeStatus = 204
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        #expect(Set(site.probed) == ["/up"])
+    }
+
+    @Test("A sandbox that its warden ends at a limit of its own is reported with that limit and what it used")
+    func processorTime() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        site.warden.end(
+            try BackendID("demo1"),
+            SandboxExit(
+                cause: .cpuTime, status: nil, outOfMemory: false, cpuMicroseconds: 60_000_001,
+                memoryPeakBytes: 5 << 20))
+        try site.wait(for: "end") { site.controller.states(of: "demo1").last?.status == .terminated }
+        let end = try #require(site.controller.states(of: "demo1").last)
+        #expect(end.endReason == .cpuTime && end.reason == nil && end.kind == .hard && end.exit == nil)
+        #expect(end.usage == BackendUsage(cpuMicroseconds: 60_000_001, memoryPeakBytes: 5 << 20))
+        #expect(end.message == "The warden killed it at its limit of total processor time.")
+    }
+
+    @Test("A policy's lifetime and idle time end backends that asked for none, or for more")
+    func policyEnds() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        site.warden.offers[0].ceilings.lifetimeSeconds = 1
+        var idle = site.warden.offers[0]
+        idle.image = try ImageName("idle")
+        (idle.ceilings.lifetimeSeconds, idle.ceilings.idleSeconds) = (nil, 1)
+        site.warden.offers.append(idle)
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.order("demo1")
+        site.order("demo2") { $0.lifetimeLimitSeconds = 1_000 }
+        site.order("demo3") { $0.image = "idle" }
+        site.order("demo4") {
+            $0.image = "idle"
+            $0.maxIdleSeconds = 1_000
+        }
+        for name in ["demo1", "demo2", "demo3", "demo4"] {
+            try site.wait(for: "the end of \(name)") {
+                site.controller.states(of: name).last?.status == .terminated
+            }
+            let end = try #require(site.controller.states(of: name).last)
+            #expect(end.reason == .swept && end.endReason == .swept)
+            let why =
+                ["demo1", "demo2"].contains(name)
+                ? "Its lifetime limit was reached." : "Nobody had a connection or sent a request for 1 s."
+            #expect(end.message?.hasPrefix(why) == true)
+        }
     }
 
     @Test("A token that was not pushed is asked for, once, and both answers reach the client")
@@ -318,12 +393,14 @@ struct DroneStoryTests {
         var added = site.warden.offers[0]
         added.image = try ImageName("added")
         site.warden.offers.append(added)
-        try site.wait(for: "a hello with it") { site.controller.hellos.last?.images == ["added", TestSite.image] }
+        try site.wait(for: "a hello with it") {
+            site.controller.hellos.last?.images.map(\.name) == ["added", TestSite.image]
+        }
         #expect(site.controller.hellos.last?.backends.first?.state.status == .ready)
         site.order("demo2") { $0.image = "missing" }
         try site.wait(for: "refusal") { site.controller.states(of: "demo2").last?.status == .terminated }
         let end = try #require(site.controller.states(of: "demo2").last)
-        #expect(end.reason == .internalError)
+        #expect(end.reason == .internalError && end.endReason == .startFailed)
         #expect(end.message?.hasPrefix("There is no image missing on drone dr-test.") == true)
     }
 

@@ -1,4 +1,5 @@
 import Linux
+import Model
 import Testing
 
 @testable import Drone
@@ -59,14 +60,24 @@ struct SmallPartTests {
 
     @Test("A note reads back, and one of another version does not")
     func note() {
-        let note = BackendNote(
-            keyName: "\"é/\"", port: 8080, startupDeadline: at(5), graceSeconds: 10, maxIdleSeconds: 3,
-            lifetimeEnd: at(9))
+        let terms = BackendLifecycle.Terms(
+            port: 8080, readiness: SandboxPlan.Readiness(port: 9000, path: "/up", timeoutSeconds: 5),
+            grace: .seconds(10), lifetimeEnd: at(9))
+        let note = BackendNote(keyName: "\"é/\"", terms: terms, startupDeadline: at(5), maxIdleSeconds: 3)
         #expect(BackendNote(note.encoded()) == note)
+        #expect(note.terms(timeoutSeconds: 5) == terms)
         #expect(BackendNote(Array("{}".utf8)) == nil)
-        let longest = BackendNote(
-            keyName: String(repeating: "\"", count: 255), port: 8080, startupDeadline: BootInstant(nanoseconds: .max),
-            graceSeconds: .max, maxIdleSeconds: .max, lifetimeEnd: BootInstant(nanoseconds: .max))
-        #expect(longest.encoded().count <= 4096)
+        // A policy's path is ASCII and at most 1,024 bytes long; quotes and backslashes take two bytes each in JSON.
+        let longestTerms = BackendLifecycle.Terms(
+            port: .max,
+            readiness: SandboxPlan.Readiness(
+                port: .max, path: String(repeating: "\\", count: 1024), timeoutSeconds: .max),
+            grace: .seconds(Int64(UInt32.max)), lifetimeEnd: BootInstant(nanoseconds: .max))
+        for letter in ["\"", "\u{10FFFF}"] {
+            let longest = BackendNote(
+                keyName: String(repeating: letter, count: 255), terms: longestTerms,
+                startupDeadline: BootInstant(nanoseconds: .max), maxIdleSeconds: .max)
+            #expect(longest.encoded().count <= 4096)
+        }
     }
 }

@@ -9,24 +9,39 @@ import Testing
 struct ReadinessProbeTests {
     struct Answer: Sendable, CustomTestStringConvertible {
         var bytes: String
+        var path: String?
         var outcome: ReadinessProbe.Outcome
-        var testDescription: String { bytes.isEmpty ? "silence and an end" : bytes }
+        var testDescription: String { "\(path ?? "any"): \(bytes.isEmpty ? "silence and an end" : bytes)" }
     }
 
     @Test(
-        "Whatever begins with HTTP/ is an answer, and nothing else is",
+        "Without a path whatever begins with HTTP/ is an answer; with one its status must be 200 to 399",
         arguments: [
             Answer(bytes: "HTTP/1.1 500 Oops\r\n\r\n", outcome: .answered),
             Answer(bytes: "HTTP/", outcome: .answered),
             Answer(bytes: "SSH-2.0-OpenSSH\r\n", outcome: .failed("its answer was not HTTP")),
             Answer(bytes: "HT", outcome: .failed("it closed the connection without an HTTP answer")),
             Answer(bytes: "", outcome: .failed("it closed the connection without an HTTP answer")),
+            Answer(bytes: "HTTP/1.1 200 OK\r\n\r\n", path: "/up", outcome: .answered),
+            Answer(bytes: "HTTP/1.0 399 Odd\r\n\r\n", path: "/up", outcome: .answered),
+            Answer(
+                bytes: "HTTP/1.1 400 Bad\r\n\r\n", path: "/up",
+                outcome: .failed("HEAD /up was answered with status 400")),
+            Answer(
+                bytes: "HTTP/1.1 199 Odd\r\n\r\n", path: "/up",
+                outcome: .failed("HEAD /up was answered with status 199")),
+            Answer(bytes: "HTTP/1.1 +20 OK\r\n\r\n", path: "/up", outcome: .failed("its answer was not HTTP")),
+            Answer(bytes: "HTTP/1.1200 OK\r\n\r\n", path: "/up", outcome: .failed("its answer was not HTTP")),
+            Answer(
+                bytes: "HTTP/1.1 20", path: "/up",
+                outcome: .failed("it closed the connection without an HTTP answer")),
         ])
     func answers(answer: Answer) throws {
         let loop = try EventLoop()
         let listener = try Socket.tcpListener(.loopback(0))
         let port = try Socket.localPort(listener.raw)
         let raw = listener.raw
+        var asked: String?
         let registration = try loop.add(raw, .readable) { _ in
             guard let accepted = try? Socket.accept(raw) else { return }
             let client = accepted.release()
@@ -35,12 +50,16 @@ struct ReadinessProbeTests {
             // Read the request, so that the close below resets nothing that is still on its way.
             loop.schedule(after: .milliseconds(50)) {
                 var buffer = [UInt8](repeating: 0, count: 1024)
-                _ = read(client, &buffer, buffer.count)
+                let count = read(client, &buffer, buffer.count)
+                asked = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
                 close(client)
+                loop.stop()
             }
         }
         defer { loop.remove(registration) }
-        #expect(try outcome(port, loop) == answer.outcome)
+        #expect(try outcome(port, path: answer.path, loop) == answer.outcome)
+        while asked == nil { try loop.run() }
+        #expect(try #require(asked).hasPrefix("HEAD \(answer.path ?? "/") HTTP/1.1\r\n"))
     }
 
     @Test("A port that nobody listens on, and one that never answers, fail within a second")
@@ -57,15 +76,15 @@ struct ReadinessProbeTests {
         #expect(problem.contains("ECONNREFUSED"))
     }
 
-    private func outcome(_ port: UInt16, _ loop: EventLoop) throws -> ReadinessProbe.Outcome? {
+    private func outcome(_ port: UInt16, path: String? = nil, _ loop: EventLoop) throws -> ReadinessProbe.Outcome? {
         var outcome: ReadinessProbe.Outcome?
         let probe = ReadinessProbe(
-            OwnedDescriptor(owning: try Socket.tcp().release()), to: .loopback(port), loop: loop
+            OwnedDescriptor(owning: try Socket.tcp().release()), to: .loopback(port), path: path, loop: loop
         ) {
             outcome = $0
             loop.stop()
         }
-        try withExtendedLifetime(probe) { try loop.run() }
+        try withExtendedLifetime(probe) { while outcome == nil { try loop.run() } }
         return outcome
     }
 }

@@ -22,6 +22,10 @@ final class TestSite {
     private(set) var refusal: DroneRefusal?
     /// The requests that reached the sandbox's port, without the probes.
     private(set) var received: [Request] = []
+    /// What the sandbox's port answers a probe with.
+    var probeStatus = 200
+    /// The paths that probes asked for.
+    private(set) var probed: [String] = []
     /// Requests for `/held`, which wait for the test to answer them.
     private(set) var held: [Responder] = []
     let logged = Lines()
@@ -44,7 +48,10 @@ final class TestSite {
         let offer = ImageOffer(
             image: try ImageName(Self.image), port: upstream.address.port,
             readiness: SandboxPlan.Readiness(port: upstream.address.port, timeoutSeconds: 30),
-            gracePeriodSeconds: 1)
+            gracePeriodSeconds: 1,
+            ceilings: ResourceCeilings(
+                memoryBytes: 1 << 30, cpuQuotaMicroseconds: 100_000, cpuPeriodMicroseconds: 100_000,
+                diskBytes: 1 << 30))
         warden = try ScriptedWarden(loop: loop, path: folder + "/warden.sock", owner: wardenOwner, offers: [offer]) {
             loop.stop()
         }
@@ -52,7 +59,11 @@ final class TestSite {
         let events = try Mailbox<ProxyEvent>()
         proxy = try Proxy(ProxyConfiguration(address: .loopback(0), serverName: "Plane/test"), events: events)
         serve = { [unowned self] request, responder in
-            if request.method != .head { received.append(request) }
+            if request.method == .head {
+                probed.append(request.path)
+                return responder.respond(.text(probeStatus, "probed"))
+            }
+            received.append(request)
             if request.path == "/held" {
                 held.append(responder)
                 loop.stop()

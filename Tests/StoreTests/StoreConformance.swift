@@ -90,9 +90,19 @@ struct StoreConformance {
         #expect(read?.state == BackendState(.scheduled))
         let ended = BackendState(
             .terminated, reason: .internalError, kind: .hard,
-            exit: BackendExit(code: nil, signal: 9, outOfMemory: true), message: "out of memory")
+            exit: BackendExit(code: nil, signal: 9, outOfMemory: true), message: "out of memory",
+            endReason: .startFailed, usage: BackendUsage(cpuMicroseconds: .max, memoryPeakBytes: 1 << 40))
         _ = try record(ended, of: "b1", in: store)
         #expect(try store.transaction { tx throws(StoreError) in try tx.backend(id("b1")) }?.state == ended)
+        #expect(
+            try store.transaction { tx throws(StoreError) in try tx.history(of: id("b1"), after: 0) }.last?.state
+                == ended)
+        // Half of what was used may be known.
+        let other = BackendState(
+            .terminated, endReason: .cpuTime, usage: BackendUsage(cpuMicroseconds: 0, memoryPeakBytes: nil))
+        _ = try store.transaction { tx throws(StoreError) in try tx.insert(spec("b2", key: "k")) }
+        _ = try record(other, of: "b2", in: store)
+        #expect(try store.transaction { tx throws(StoreError) in try tx.backend(id("b2")) }?.state == other)
     }
 
     static func statesAreMonotonic(_ store: any Store) throws {

@@ -154,7 +154,7 @@ enum Sample {
             case 1: .exited(code: .random(in: 0...255, using: &random))
             default: .signaled(signal: .random(in: 1...64, using: &random))
             }
-        let cause = SandboxExit.Cause(rawValue: .random(in: 0...2, using: &random)) ?? .ended
+        let cause = SandboxExit.Cause(rawValue: .random(in: 0...3, using: &random)) ?? .ended
         return SandboxExit(
             cause: cause, status: status, outOfMemory: .random(using: &random),
             cpuMicroseconds: .random(in: 0...UInt64.max, using: &random),
@@ -167,7 +167,11 @@ enum Sample {
                 image: try ImageName("image-\(number)"), port: .random(in: 1...UInt16.max, using: &random),
                 readiness: SandboxPlan.Readiness(
                     port: 1, path: "/up", timeoutSeconds: .random(in: 1...600, using: &random)),
-                gracePeriodSeconds: 10, lifetimeSeconds: 7, idleSeconds: nil)
+                gracePeriodSeconds: 10,
+                ceilings: ResourceCeilings(
+                    memoryBytes: .random(in: 0...UInt64.max, using: &random), cpuQuotaMicroseconds: 50_000,
+                    cpuPeriodMicroseconds: 100_000, cpuTimeSeconds: Bool.random(using: &random) ? 60 : nil,
+                    diskBytes: 1 << 20, lifetimeSeconds: 7, idleSeconds: nil))
         }
         let missing = Bool.random(using: &random) ? ["memory", "cpu"] : []
         let listing = SandboxListing(
