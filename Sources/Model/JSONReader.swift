@@ -97,8 +97,12 @@ public struct JSONReader: Sendable {
     /// Refuses fields that nobody asked for. Call it last.
     public func refuseUnknownFields() throws(InvalidValue) {
         guard let first = unknownFields.first else { return }
+        let known = asked.sorted().joined(separator: ", ")
+        let nearest = NearestName.find(first, among: asked.sorted())
         throw InvalidValue(
-            field: pathOf(first), problem: "is not a known field; known are \(asked.sorted().joined(separator: ", "))")
+            field: pathOf(String(first.prefix(80))),
+            problem: "is not a known field; " + (nearest.map { "did you mean \($0)? Known" } ?? "known")
+                + " are \(known)")
     }
 
     private func wrong(_ name: String, _ value: JSONValue, _ wanted: String) -> InvalidValue {

@@ -25,12 +25,96 @@ extension JSONReader {
         _ name: String, _: Choice.Type
     ) throws(InvalidValue) -> Choice? {
         guard let text = try string(name) else { return nil }
-        guard let choice = Choice(rawValue: text) else {
-            let allowed = Choice.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
-            throw InvalidValue(
-                field: pathOf(name), problem: "\"\(text.prefix(80))\" is not supported; the only value is \(allowed)")
+        return try chosen(text, field: pathOf(name))
+    }
+
+    /// A list of words of which there are a few, each at most once; empty when absent.
+    mutating func choices<Choice: RawRepresentable<String> & CaseIterable & Hashable>(
+        _ name: String, _: Choice.Type
+    ) throws(InvalidValue) -> [Choice] {
+        try distinct(name, try strings(name) ?? []) { (text, field) throws(InvalidValue) -> Choice in
+            try chosen(text, field: field)
         }
-        return choice
+    }
+
+    private func chosen<Choice: RawRepresentable<String> & CaseIterable>(
+        _ text: String, field: String
+    ) throws(InvalidValue) -> Choice {
+        if let choice = Choice(rawValue: text) { return choice }
+        let words = Choice.allCases.map(\.rawValue)
+        let allowed = words.map { "\"\($0)\"" }.joined(separator: ", ")
+        let nearest = NearestName.find(text, among: words).map { "; did you mean \"\($0)\"? " } ?? "; "
+        let rest = words.count == 1 ? "the only value is" : "the values are"
+        throw InvalidValue(
+            field: field,
+            problem: "\"\(text.prefix(80))\" is not supported" + nearest
+                + (nearest == "; " ? rest : rest.prefix(1).uppercased() + rest.dropFirst()) + " \(allowed)")
+    }
+
+    /// Checks each item of a list, and that none stands in it twice.
+    func distinct<Item, Checked: Hashable>(
+        _ name: String, _ items: [Item], _ check: (Item, String) throws(InvalidValue) -> Checked
+    ) throws(InvalidValue) -> [Checked] {
+        var seen: Set<Checked> = []
+        var all: [Checked] = []
+        for (index, item) in items.enumerated() {
+            let field = pathOf("\(name)[\(index)]")
+            let checked = try check(item, field)
+            guard seen.insert(checked).inserted else {
+                throw InvalidValue(field: field, problem: "stands twice in the list; take one out")
+            }
+            all.append(checked)
+        }
+        return all
+    }
+
+    /// A list of integers within a range, each at most once; nil when absent.
+    mutating func integers(
+        _ name: String, in range: ClosedRange<Int64>, countMax: Int
+    ) throws(InvalidValue) -> [Int64]? {
+        guard let items = try array(name, of: "integers", countMax: countMax) else { return nil }
+        return try distinct(name, items) { (item, field) throws(InvalidValue) -> Int64 in
+            guard case .integer(let number) = item else {
+                throw InvalidValue(field: field, problem: "is \(item.kindName); write an integer")
+            }
+            guard range.contains(number) else {
+                throw InvalidValue(
+                    field: field,
+                    problem: "\(number) is out of range; allowed are \(range.lowerBound) to \(range.upperBound)")
+            }
+            return number
+        }
+    }
+
+    /// A list of anything; nil when absent.
+    mutating func array(_ name: String, of kind: String, countMax: Int) throws(InvalidValue) -> [JSONValue]? {
+        guard let value = value(name) else { return nil }
+        guard case .array(let items) = value else {
+            throw InvalidValue(field: pathOf(name), problem: "is \(value.kindName); write an array of \(kind)")
+        }
+        guard items.count <= countMax else {
+            throw InvalidValue(
+                field: pathOf(name), problem: "has \(items.count) items; at most \(countMax) are allowed")
+        }
+        return items
+    }
+
+    /// A program and its arguments, 1–256 words; nil when absent.
+    mutating func command(_ name: String) throws(InvalidValue) -> [String]? {
+        guard let command = try strings(name) else { return nil }
+        guard let program = command.first else {
+            throw InvalidValue(
+                field: pathOf(name), problem: "is empty; write the program and its arguments, [\"/bin/sh\"]")
+        }
+        guard command.count <= 256 else {
+            throw InvalidValue(field: pathOf(name), problem: "has \(command.count) words; at most 256 are allowed")
+        }
+        _ = try checkedAbsolutePath(program, field: pathOf("\(name)[0]"))
+        for (index, word) in command.enumerated() where word.utf8.count > 4096 || word.utf8.contains(0) {
+            throw InvalidValue(
+                field: pathOf("\(name)[\(index)]"), problem: "is longer than 4096 bytes or contains a zero character")
+        }
+        return command
     }
 
     /// Environment variables: at most 256, of at most 32 KiB together; nil when absent.
@@ -76,6 +160,20 @@ func checkedAbsolutePath(_ path: String, field: String) throws(InvalidValue) -> 
         throw InvalidValue(
             field: field,
             problem: "\"\(path.prefix(80))\" is not an absolute path; write one that begins with / and has no ..")
+    }
+    return path
+}
+
+/// A path that can be compared with others as text: absolute, at most 4095 bytes, without `.`, `..`, empty parts and a
+/// slash at the end.
+func checkedPlainPath(_ path: String, field: String) throws(InvalidValue) -> String {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+    let isPlain = path == "/" || parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
+    guard path.hasPrefix("/"), isPlain, path.utf8.count <= 4095, !path.utf8.contains(0) else {
+        throw InvalidValue(
+            field: field,
+            problem: "\"\(path.prefix(80))\" is not a plain absolute path; write one that begins with /, does not end "
+                + "with / and has no //, . or ..")
     }
     return path
 }

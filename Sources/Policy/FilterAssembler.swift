@@ -68,11 +68,14 @@ enum FilterAssembler {
                 no: code(.killProcess))
     }
 
-    private static func tree(_ ranges: ArraySlice<DecisionRange>) -> [FilterInstruction] {
-        guard ranges.count > 1 else { return ranges.first.map { code($0.decision) } ?? [] }
+    private static func tree(
+        _ ranges: ArraySlice<DecisionRange>, leaf: (SystemCallDecision) -> [FilterInstruction] = code
+    ) -> [FilterInstruction] {
+        guard ranges.count > 1 else { return ranges.first.map { leaf($0.decision) } ?? [] }
         let middle = ranges.startIndex + ranges.count / 2
         return branch(
-            .atLeast, ranges[middle].first, yes: tree(ranges[middle...]), no: tree(ranges[..<middle]))
+            .atLeast, ranges[middle].first, yes: tree(ranges[middle...], leaf: leaf),
+            no: tree(ranges[..<middle], leaf: leaf))
     }
 
     private static func code(_ decision: SystemCallDecision) -> [FilterInstruction] {
@@ -80,11 +83,26 @@ enum FilterAssembler {
         case .allow, .refuse, .killProcess: [.answer(decision.action([]))]
         case .byValue(let argument, let values, let otherwise):
             [.load(offset: Offset.lowHalf(of: argument))]
-                + tree(DecisionRange.covering(values, otherwise: otherwise)[...])
+                + choice(DecisionRange.covering(values, otherwise: otherwise), otherwise)
         case .byBits(let argument, let mask, let clear, let otherwise):
             [.load(offset: Offset.lowHalf(of: argument))]
                 + branch(.anyBit, mask, yes: code(otherwise), no: code(clear))
         }
+    }
+
+    /// Between the named values lie as many ranges of others: where those take more than an answer, they share it.
+    private static func choice(
+        _ ranges: [DecisionRange], _ otherwise: SystemCallDecision
+    ) -> [FilterInstruction] {
+        let shared = code(otherwise)
+        if shared.count == 1 { return tree(ranges[...]) }
+        // No program has it: operations are less than 256.
+        let mark = FilterInstruction(code: .max, ifTrue: 0, ifFalse: 0, operand: 0)
+        var values = tree(ranges[...]) { $0 == otherwise ? [mark] : code($0) }
+        for index in values.indices where values[index] == mark {
+            values[index] = .jump(over: values.count - index - 1)
+        }
+        return values + shared
     }
 
     /// A comparison can skip at most 255 instructions; a jump of its own skips any number.

@@ -39,8 +39,12 @@ public struct ImageManifest: Hashable, Sendable {
                 throw InvalidValue(
                     field: "name", problem: "\"\(written)\" is not the folder's name; write \"\(name)\"")
             }
+            guard let command = try file.command("command") else {
+                throw InvalidValue(
+                    field: "command", problem: "is missing; write the program and its arguments, [\"/bin/sh\"]")
+            }
             return ImageManifest(
-                name: name, command: try checkedCommand(try file.strings("command")),
+                name: name, command: command,
                 port: try file.integer("port", in: 1...65535).map(UInt16.init) ?? 8080,
                 environment: try file.environment("environment") ?? [:],
                 workingDirectory: try file.absolutePath("working_directory") ?? "/")
@@ -49,22 +53,6 @@ public struct ImageManifest: Hashable, Sendable {
 
     /// How messages name an image's manifest.
     static func subject(_ name: ImageName) -> String { "image \(name): manifest.json" }
-
-    private static func checkedCommand(_ command: [String]?) throws(InvalidValue) -> [String] {
-        guard let command, let program = command.first else {
-            throw InvalidValue(
-                field: "command", problem: "is missing or empty; write the program and its arguments, [\"/bin/sh\"]")
-        }
-        guard command.count <= 256 else {
-            throw InvalidValue(field: "command", problem: "has \(command.count) words; at most 256 are allowed")
-        }
-        _ = try checkedAbsolutePath(program, field: "command[0]")
-        for (index, word) in command.enumerated() where word.utf8.count > 4096 || word.utf8.contains(0) {
-            throw InvalidValue(
-                field: "command[\(index)]", problem: "is longer than 4096 bytes or contains a zero character")
-        }
-        return command
-    }
 
     /// The manifest as a JSON value with every field, for `plane image ls --json` and for writing one.
     public var json: JSONValue {

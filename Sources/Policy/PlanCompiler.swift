@@ -10,33 +10,71 @@ public struct CompiledPlans: Sendable {
 
 /// Makes sandbox plans of manifests and policies.
 public enum PlanCompiler {
+    /// Where volumes are when nobody says otherwise.
+    public static let standardVolumesPath = "/var/lib/plane/volumes"
+
     /// - Parameters:
     ///   - manifest: what the image says of itself.
     ///   - rootPath: absolute path of its tree on the host.
     ///   - policy: what it may do.
-    public static func compile(manifest: ImageManifest, rootPath: String, policy: PolicyDocument) -> SandboxPlan {
-        compile(manifest, rootPath, policy, filter: SeccompProgram(policy.seccomp).bytes)
+    ///   - policyName: how messages call the policy, for example `jupyter.json`.
+    ///   - volumesPath: absolute; where volumes are of a policy that names no base.
+    /// - Throws: where image and policy contradict each other.
+    public static func compile(
+        manifest: ImageManifest, rootPath: String, policy: PolicyDocument, policyName: String = "default.json",
+        volumesPath: String = standardVolumesPath
+    ) throws(PolicyError) -> SandboxPlan {
+        try compile(
+            manifest, rootPath, NamedPolicy(name: policyName, document: policy), volumesPath,
+            filter: SeccompProgram(policy.seccomp).bytes)
     }
 
-    private static func compile(
-        _ manifest: ImageManifest, _ rootPath: String, _ policy: PolicyDocument, filter: [UInt8]
-    ) -> SandboxPlan {
+    /// A policy and how messages call it.
+    public struct NamedPolicy: Sendable {
+        /// The file's name.
+        public var name: String
+        /// What it says.
+        public var document: PolicyDocument
+
+        /// - Parameters: as the properties say.
+        public init(name: String, document: PolicyDocument) {
+            self.name = name
+            self.document = document
+        }
+    }
+
+    /// The same with a filter that was built before.
+    static func compile(
+        _ manifest: ImageManifest, _ rootPath: String, _ named: NamedPolicy, _ volumesPath: String, filter: [UInt8]
+    ) throws(PolicyError) -> SandboxPlan {
         precondition(rootPath.hasPrefix("/"), "an image's tree is named by an absolute path")
+        precondition(volumesPath.hasPrefix("/"), "volumes are named by an absolute path")
+        let policy = named.document
+        do throws(InvalidValue) {
+            try PolicyFile.requireListening(
+                manifest.port, policy.landlock, reason: "the port of image \(manifest.name)")
+        } catch {
+            throw PolicyError(subject: "policy \(named.name)", error)
+        }
         let environment = manifest.environment.merging(policy.environment) { _, policy in policy }
-        let limits = policy.limits
-        return SandboxPlan(
-            image: manifest.name, rootPath: rootPath, command: manifest.command,
+        var plan = SandboxPlan(
+            image: manifest.name, rootPath: rootPath, command: policy.command ?? manifest.command,
             environment: environment.map { "\($0.key)=\($0.value)" }.sorted(),
             workingDirectory: manifest.workingDirectory, port: manifest.port,
-            readiness: SandboxPlan.Readiness(port: manifest.port, timeoutSeconds: policy.readinessTimeoutSeconds),
+            readiness: SandboxPlan.Readiness(
+                port: policy.readiness.port ?? manifest.port, path: policy.readiness.path,
+                timeoutSeconds: policy.readiness.timeoutSeconds),
             userID: policy.commandUser.uid, groupID: policy.commandUser.gid, hostname: policy.hostname,
-            cgroup: SandboxPlan.CgroupLimits(
-                memoryMaxBytes: limits.memoryBytes, swapMaxBytes: limits.swapBytes,
-                cpuQuotaMicroseconds: limits.cpuQuotaMicroseconds, cpuPeriodMicroseconds: limits.cpuPeriodMicroseconds,
-                pidsMax: limits.pids),
-            diskBytes: limits.diskBytes, diskInodes: limits.diskFiles, sharedMemoryBytes: limits.sharedMemoryBytes,
-            openFilesMax: limits.openFiles, cpuTimeSeconds: limits.cpuTimeSeconds, filter: filter,
-            gracePeriodSeconds: policy.gracePeriodSeconds)
+            cgroup: policy.limits.cgroup, diskBytes: policy.limits.diskBytes, diskInodes: policy.limits.diskFiles,
+            sharedMemoryBytes: policy.limits.sharedMemoryBytes, openFilesMax: policy.limits.openFiles,
+            cpuTimeSeconds: policy.limits.cpuTimeSeconds, filter: filter, gracePeriodSeconds: policy.gracePeriodSeconds)
+        plan.mounts = policy.mounts.map { $0.planned(volumeBase: policy.volumeBase ?? volumesPath) }
+        plan.devices = policy.devices
+        plan.capabilities = policy.capabilities
+        plan.landlock = policy.landlock
+        plan.lifetimeSeconds = policy.lifetimeSeconds
+        plan.idleSeconds = policy.idleSeconds
+        return plan
     }
 
     /// Compiles every image of a folder with `<image>.json` of the policies' folder, else its `default.json`, else the
@@ -44,7 +82,7 @@ public enum PlanCompiler {
     /// - Parameters:
     ///   - imagesPath: absolute; holds `<name>/manifest.json` and `<name>/rootfs`. Names that begin with a dot are
     ///     passed over, so that a build can grow there before it is renamed.
-    ///   - policiesPath: may be missing.
+    ///   - policiesPath: may be missing. Volumes are in the folder `volumes` beside it.
     ///   - trust: who must own all of it.
     /// - Throws: when a folder as a whole cannot be used.
     public static func compile(
@@ -52,6 +90,9 @@ public enum PlanCompiler {
     ) throws(PolicyError) -> CompiledPlans {
         guard imagesPath.hasPrefix("/") else {
             throw PolicyError(subject: "images", place: imagesPath, problem: "is not an absolute path")
+        }
+        guard policiesPath.hasPrefix("/"), !policiesPath.split(separator: "/").contains("..") else {
+            throw PolicyError(subject: "policies", place: policiesPath, problem: "is not an absolute path without ..")
         }
         guard let names = try TrustedFile(trust: trust, subject: "images").names(in: imagesPath) else {
             throw PolicyError(
@@ -64,9 +105,11 @@ public enum PlanCompiler {
             do throws(PolicyError) {
                 let (manifest, rootPath) = try image(name, in: imagesPath, trust)
                 let policy = try self.policy(of: manifest.name, in: policiesPath, trust)
-                let filter = filters[policy.seccomp] ?? SeccompProgram(policy.seccomp).bytes
-                filters[policy.seccomp] = filter
-                compiled.plans.append(compile(manifest, rootPath, policy, filter: filter))
+                let seccomp = policy.document.seccomp
+                let filter = filters[seccomp] ?? SeccompProgram(seccomp).bytes
+                filters[seccomp] = filter
+                compiled.plans.append(
+                    try compile(manifest, rootPath, policy, volumesPath(beside: policiesPath), filter: filter))
             } catch {
                 compiled.errors.append(error)
             }
@@ -99,14 +142,20 @@ public enum PlanCompiler {
     /// The policy that an image runs under.
     public static func policy(
         of image: ImageName, in policiesPath: String, _ trust: FileTrust
-    ) throws(PolicyError) -> PolicyDocument {
+    ) throws(PolicyError) -> NamedPolicy {
         for file in ["\(image).json", "default.json"] {
             let reader = TrustedFile(trust: trust, subject: "policy \(file)")
             if let text = try reader.read("\(policiesPath)/\(file)") {
-                return try PolicyFile.parse(text, name: file)
+                return NamedPolicy(name: file, document: try PolicyFile.parse(text, name: file))
             }
         }
-        return PolicyDocument()
+        return NamedPolicy(name: "default.json (built in)", document: PolicyDocument())
+    }
+
+    /// Where volumes are of policies that name no base.
+    /// - Parameter policiesPath: absolute path of the folder of policies.
+    public static func volumesPath(beside policiesPath: String) -> String {
+        "/" + (policiesPath.split(separator: "/").dropLast() + ["volumes"]).joined(separator: "/")
     }
 
     /// The form in which the warden reads plans: their number as UInt32, then each.
@@ -115,5 +164,28 @@ public enum PlanCompiler {
         writer.write(UInt32(plans.count))
         for plan in plans { plan.encode(into: &writer) }
         return writer.bytes
+    }
+}
+
+extension PolicyDocument.Limits {
+    /// As cgroup v2 takes them.
+    fileprivate var cgroup: SandboxPlan.CgroupLimits {
+        var cgroup = SandboxPlan.CgroupLimits(
+            memoryMaxBytes: memoryBytes, swapMaxBytes: swapBytes, cpuQuotaMicroseconds: cpuQuotaMicroseconds,
+            cpuPeriodMicroseconds: cpuPeriodMicroseconds, pidsMax: pids)
+        cgroup.memoryHighBytes = memoryHighBytes
+        cgroup.cpuWeight = cpuWeight
+        cgroup.ioWeight = ioWeight
+        cgroup.io = io
+        return cgroup
+    }
+}
+
+extension PolicyDocument.Mount {
+    fileprivate func planned(volumeBase: String) -> SandboxMount {
+        switch source {
+        case .readOnly(let path): SandboxMount(source: .readOnly(path: path), target: target)
+        case .volume(let name): SandboxMount(source: .volume(base: volumeBase, name: name), target: target)
+        }
     }
 }

@@ -1,3 +1,5 @@
+internal import Model
+
 /// A policy in words: what a sandbox under it can and cannot do, for whoever has to answer for it.
 public enum PolicyExplanation {
     /// - Parameters:
@@ -7,14 +9,32 @@ public enum PolicyExplanation {
     public static func text(_ policy: PolicyDocument, name: String) -> String {
         let paragraphs = [
             "Policy \(name)",
-            "Who       user \(policy.commandUser.uid), group \(policy.commandUser.gid), on host \"\(policy.hostname)\"; "
-                + "never root, and no capability.",
+            identity(policy),
             network(policy.network),
-            "Limits\n" + table(limits(policy)),
+            files(policy),
+            "Devices   null, zero, full, random, urandom, tty and terminals of its own"
+                + policy.devices.map { "; and the host's \($0.path)" }.joined() + ".",
+            landlock(policy.landlock),
+            "Limits\n" + ColumnText.table(limits(policy.limits)),
+            "Life\n" + ColumnText.table(life(policy)),
             systemCalls(policy.seccomp),
             environment(policy.environment),
         ]
         return paragraphs.joined(separator: "\n\n") + "\n"
+    }
+
+    private static func identity(_ policy: PolicyDocument) -> String {
+        let runs = policy.command.map { "\($0.joined(separator: " ")), in place of the image's command" }
+        let who =
+            "user \(policy.commandUser.uid), group \(policy.commandUser.gid), on host \"\(policy.hostname)\"; "
+            + "an id of its own on the host, never root there"
+        let kept = policy.capabilities.isEmpty ? "" : ", over its own sandbox only"
+        return """
+            Runs      \(runs ?? "the image's command")
+            Who       \(who)
+            May       \(policy.capabilities.isEmpty ? "no capability" : list(policy.capabilities.map(\.rawValue)))\(kept); \
+            setuid files and exec give none
+            """
     }
 
     private static func network(_ network: PolicyDocument.Network) -> String {
@@ -24,23 +44,88 @@ public enum PolicyExplanation {
         }
     }
 
-    private static func limits(_ policy: PolicyDocument) -> [(name: String, value: String, meaning: String)] {
-        let limits = policy.limits
+    private static func files(_ policy: PolicyDocument) -> String {
+        let image = "Files     the image, read-only, under a writable layer in memory that is gone with the sandbox"
+        if policy.mounts.isEmpty { return image + "; nothing of the host." }
+        let rows = policy.mounts.map { mount in
+            switch mount.source {
+            case .readOnly(let path): [mount.target, path, "of the host, read-only"]
+            case .volume(let name):
+                [mount.target, name, "volume in \(policy.volumeBase ?? "the state folder"), writable, kept"]
+            }
+        }
+        return image + "; and of the host, without setuid and devices:\n" + ColumnText.table(rows)
+    }
+
+    private static func landlock(_ rules: LandlockRules?) -> String {
+        guard let rules else { return "Landlock  no rules: owners and modes of files decide." }
+        func ports(_ ports: [UInt16]?) -> String {
+            guard let ports else { return "any port" }
+            return ports.isEmpty ? "no port" : list(ports.map(String.init))
+        }
+        let rows = [
+            ["read", rules.readable.isEmpty ? "nothing more" : list(rules.readable), "and all below"],
+            ["write", rules.writable.isEmpty ? "nothing" : list(rules.writable), "and all below, reading included"],
+            ["execute", list(rules.executable), "and all below, reading included"],
+            ["listen", ports(rules.listenPorts), "of TCP"],
+            ["connect", ports(rules.connectPorts), "of TCP"],
+        ]
+        return "Landlock  of its file system and loopback, no more than\n" + ColumnText.table(rows)
+    }
+
+    private static func limits(_ limits: PolicyDocument.Limits) -> [[String]] {
+        func optionalSize(_ bytes: UInt64?) -> String { bytes.map(ColumnText.size) ?? "-" }
+        func count(_ number: UInt64?) -> String { number.map(String.init) ?? "-" }
+        let standard = PolicyDocument.Limits.standardWeight
         return [
-            ("memory", size(limits.memoryBytes), "with files in the writable layer and /dev/shm; above it, killed"),
-            ("swap", size(limits.swapBytes), limits.swapBytes == 0 ? "nothing is swapped out" : "besides the memory"),
-            ("cpus", number(limits.cpus), "processors, dealt out every \(limits.cpuPeriodMicroseconds / 1000)ms"),
-            ("pids", "\(limits.pids)", "processes and threads; above it, fork fails"),
-            (
-                "cpu_time", limits.cpuTimeSeconds.map { duration($0) } ?? "-",
-                limits.cpuTimeSeconds == nil ? "no limit of total processor time" : "in total for each process"
-            ),
-            ("disk", size(limits.diskBytes), "writable layer, gone with the sandbox; the image is read-only"),
-            ("disk_files", "\(limits.diskFiles)", "files and folders in the writable layer"),
-            ("open_files", "\(limits.openFiles)", "descriptors of each process"),
-            ("shared_memory", size(limits.sharedMemoryBytes), "/dev/shm"),
-            ("readiness", duration(UInt64(policy.readinessTimeoutSeconds)), "until the port must answer"),
-            ("grace_period", duration(UInt64(policy.gracePeriodSeconds)), "between SIGTERM and SIGKILL"),
+            ["memory", ColumnText.size(limits.memoryBytes), "with files in memory and /dev/shm; above it, killed"],
+            ["memory_high", optionalSize(limits.memoryHighBytes), "above it, slowed down"],
+            [
+                "swap", ColumnText.size(limits.swapBytes),
+                limits.swapBytes == 0 ? "nothing is swapped out" : "besides the memory",
+            ],
+            [
+                "cpus", ColumnText.number(limits.cpus),
+                "processors, dealt out every \(limits.cpuPeriodMicroseconds / 1000)ms",
+            ],
+            ["cpu_weight", count(limits.cpuWeight ?? standard), "share where processors are short"],
+            [
+                "cpu_time", limits.cpuTimeSeconds.map(ColumnText.duration) ?? "-",
+                limits.cpuTimeSeconds == nil
+                    ? "no limit of total processor time" : "of all its processes together; after it, killed",
+            ],
+            ["pids", "\(limits.pids)", "processes and threads; above it, fork fails"],
+            ["io.weight", count(limits.ioWeight ?? standard), "share where the disk is busy"],
+            ["io.read", optionalSize(limits.io.readBytesPerSecond), "per second from the image's disk"],
+            ["io.write", optionalSize(limits.io.writeBytesPerSecond), "per second to it"],
+            ["io.reads", count(limits.io.readsPerSecond), "operations per second"],
+            ["io.writes", count(limits.io.writesPerSecond), "operations per second"],
+            ["disk", ColumnText.size(limits.diskBytes), "writable layer"],
+            ["disk_files", "\(limits.diskFiles)", "files and folders in the writable layer"],
+            ["open_files", "\(limits.openFiles)", "descriptors of each process"],
+            ["shared_memory", ColumnText.size(limits.sharedMemoryBytes), "/dev/shm"],
+        ]
+    }
+
+    private static func life(_ policy: PolicyDocument) -> [[String]] {
+        let port = policy.readiness.port.map { "port \($0)" } ?? "the image's port"
+        let answer = policy.readiness.path.map { "status 200 to 399 for HEAD \($0)" } ?? "HTTP"
+        func ceiling(_ seconds: UInt64?, _ meaning: String) -> [String] {
+            [
+                seconds.map(ColumnText.duration) ?? "-",
+                seconds == nil ? "as long as a request says" : meaning + ", whatever a request says",
+            ]
+        }
+        return [
+            [
+                "readiness", ColumnText.duration(UInt64(policy.readiness.timeoutSeconds)),
+                "until \(port) must answer \(answer)",
+            ],
+            [
+                "grace_period", ColumnText.duration(UInt64(policy.gracePeriodSeconds)), "between SIGTERM and SIGKILL",
+            ],
+            ["lifetime"] + ceiling(policy.lifetimeSeconds, "ends then"),
+            ["idle"] + ceiling(policy.idleSeconds, "ends after so long without a connection"),
         ]
     }
 
@@ -56,46 +141,53 @@ public enum PolicyExplanation {
             "  other conventions (32-bit, x32): the process is killed.",
             "  forbidden (EPERM):",
         ]
-        lines += wrapped(forbidden.sorted(), indent: "    ", width: 100)
-        if !policy.allow.isEmpty {
+        lines += ColumnText.wrapped(forbidden.sorted())
+        lines += policy.denyWhen.map { "    \($0.text)" }
+        if !policy.allow.isEmpty || !policy.allowWhen.isEmpty {
             lines += ["  let through by this policy besides the list:"]
-            lines += wrapped(policy.allow.sorted(), indent: "    ", width: 100)
+            lines += ColumnText.wrapped(policy.allow.sorted())
+            lines += policy.allowWhen.map { "    \($0.text)" }
         }
         return lines.joined(separator: "\n")
     }
 
     private static func environment(_ environment: [String: String]) -> String {
         if environment.isEmpty { return "Environment   as the image says." }
-        let names = environment.keys.sorted().joined(separator: ", ")
-        return "Environment   as the image says, and this policy sets \(names)."
+        return "Environment   as the image says, and this policy sets \(list(environment.keys.sorted()))."
     }
 
-    private static func table(_ rows: [(name: String, value: String, meaning: String)]) -> String {
-        let widths = rows.reduce((0, 0)) { (max($0.0, $1.name.count), max($0.1, $1.value.count)) }
+    private static func list(_ words: [String]) -> String { words.joined(separator: ", ") }
+}
+
+/// Text in columns, and quantities as policies write them.
+enum ColumnText {
+    /// Rows of as many cells each, indented; the last column is not padded.
+    static func table(_ rows: [[String]]) -> String {
+        let columns = rows.first?.count ?? 0
+        let widths = (0..<columns).map { column in rows.reduce(0) { max($0, $1[column].count) } }
         return rows.map { row in
-            "  \(padded(row.name, widths.0))  \(padded(row.value, widths.1))  \(row.meaning)"
+            row.enumerated().reduce(" ") { line, cell in
+                let isLast = cell.offset == columns - 1
+                let padding = isLast ? 0 : widths[cell.offset] - cell.element.count
+                return line + (cell.offset == 0 ? " " : "  ") + cell.element + String(repeating: " ", count: padding)
+            }
         }.joined(separator: "\n")
     }
 
-    private static func padded(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
-    }
-
-    private static func wrapped(_ words: [String], indent: String, width: Int) -> [String] {
+    /// Words in indented lines of at most 100 characters.
+    static func wrapped(_ words: [String]) -> [String] {
         var lines: [String] = []
         for word in words {
-            if let last = lines.last, last.count + 1 + word.count <= width {
+            if let last = lines.last, last.count + 1 + word.count <= 100 {
                 lines[lines.count - 1] = last + " " + word
             } else {
-                lines.append(indent + word)
+                lines.append("    " + word)
             }
         }
         return lines
     }
 
-    private static func size(_ bytes: UInt64) -> String { ByteSize(bytes: bytes).text }
-    private static func duration(_ seconds: UInt64) -> String { TimeLength(milliseconds: seconds * 1000).text }
-    private static func number(_ value: Double) -> String {
-        Int64(exactly: value).map(String.init) ?? String(value)
-    }
+    static func size(_ bytes: UInt64) -> String { ByteSize(bytes: bytes).text }
+    static func duration(_ seconds: UInt64) -> String { TimeLength(seconds: seconds).text }
+    static func number(_ value: Double) -> String { Int64(exactly: value).map(String.init) ?? String(value) }
 }

@@ -24,21 +24,33 @@ public enum PolicyFile {
 
     private static func policy(_ file: inout JSONReader) throws(InvalidValue) -> PolicyDocument {
         var policy = PolicyDocument()
+        // Where editors look for the schema; nothing here does.
+        _ = try file.string("$schema")
+        policy.command = try file.command("command")
+        policy.environment = try file.environment("environment") ?? policy.environment
         if var user = try file.object("command_user") { policy.commandUser = try commandUser(&user) }
         if let hostname = try file.string("hostname") { policy.hostname = try checkedHostname(hostname) }
-        if var limits = try file.object("limits") { policy.limits = try self.limits(&limits) }
-        if var seccomp = try file.object("seccomp") { policy.seccomp = try systemCalls(&seccomp) }
-        policy.network = try file.choice("network", PolicyDocument.Network.self) ?? policy.network
-        if var readiness = try file.object("readiness") {
-            policy.readinessTimeoutSeconds =
-                try readiness.seconds("timeout", in: 1...86_400).map(UInt32.init) ?? policy.readinessTimeoutSeconds
-            try readiness.refuseUnknownFields()
+        if var limits = try file.object("limits") { policy.limits = try PolicyDocument.Limits(&limits) }
+        policy.mounts = try PolicyDocument.Mount.list(&file)
+        if let base = try file.string("volume_base") {
+            policy.volumeBase = try HostFolder.checkedToHoldVolumes(base, field: "volume_base")
         }
+        policy.devices = try file.choices("devices", SandboxDevice.self)
+        policy.capabilities = try file.choices("capabilities", SandboxCapability.self)
+        if var seccomp = try file.object("seccomp") { policy.seccomp = try SystemCallPolicy(&seccomp) }
+        if var landlock = try file.object("landlock") { policy.landlock = try LandlockRules(&landlock) }
+        policy.network = try file.choice("network", PolicyDocument.Network.self) ?? policy.network
+        if var readiness = try file.object("readiness") { policy.readiness = try self.readiness(&readiness) }
         policy.gracePeriodSeconds =
             try file.seconds("grace_period", in: 0...3600).map(UInt32.init) ?? policy.gracePeriodSeconds
-        policy.environment = try file.environment("environment") ?? policy.environment
+        policy.lifetimeSeconds = try file.seconds("lifetime", in: 1...secondsMax)
+        policy.idleSeconds = try file.seconds("idle", in: 1...secondsMax)
+        try refuseContradictions(policy)
         return policy
     }
+
+    /// What a connect request may ask for at most.
+    private static let secondsMax = UInt64(SpawnConfig.secondsMax)
 
     private static func commandUser(_ user: inout JSONReader) throws(InvalidValue) -> PolicyDocument.CommandUser {
         var ids = PolicyDocument.CommandUser()
@@ -60,84 +72,43 @@ public enum PolicyFile {
         return name
     }
 
-    private static func limits(_ fields: inout JSONReader) throws(InvalidValue) -> PolicyDocument.Limits {
-        var limits = PolicyDocument.Limits()
-        // Below 4 MiB not even a shell starts; above 64 TiB no machine reaches.
-        limits.memoryBytes =
-            try fields.size("memory", in: 4 * ByteSize.mebibyte...64 * ByteSize.tebibyte) ?? limits.memoryBytes
-        limits.swapBytes = try fields.size("swap", in: 0...64 * ByteSize.tebibyte) ?? limits.swapBytes
-        limits.cpus = try fields.number("cpus", in: 0.01...1024) ?? limits.cpus
-        limits.cpuPeriodMicroseconds =
-            try fields.milliseconds("cpu_period", in: 1...1000).map { $0 * 1000 } ?? limits.cpuPeriodMicroseconds
-        limits.pids = try fields.integer("pids", in: 1...4_194_304).map(UInt64.init) ?? limits.pids
-        limits.cpuTimeSeconds = try fields.seconds("cpu_time", in: 1...31_536_000)
-        // tmpfs takes a size or inode count of 0 for "unlimited", so 0 is no value here.
-        limits.diskBytes =
-            try fields.size("disk", in: 64 * ByteSize.kibibyte...64 * ByteSize.tebibyte) ?? limits.diskBytes
-        limits.diskFiles = try fields.integer("disk_files", in: 16...1_000_000_000).map(UInt64.init) ?? limits.diskFiles
-        limits.openFiles = try fields.integer("open_files", in: 16...1_048_576).map(UInt64.init) ?? limits.openFiles
-        limits.sharedMemoryBytes =
-            try fields.size("shared_memory", in: 4 * ByteSize.kibibyte...64 * ByteSize.tebibyte)
-            ?? min(limits.sharedMemoryBytes, limits.memoryBytes)
+    private static func readiness(_ fields: inout JSONReader) throws(InvalidValue) -> PolicyDocument.Readiness {
+        var readiness = PolicyDocument.Readiness()
+        readiness.port = try fields.integer("port", in: 1...65535).map(UInt16.init)
+        readiness.path = try fields.string("path")
+        readiness.timeoutSeconds =
+            try fields.seconds("timeout", in: 1...86_400).map(UInt32.init) ?? readiness.timeoutSeconds
         try fields.refuseUnknownFields()
-        try refuseContradictions(limits)
-        return limits
-    }
-
-    private static func refuseContradictions(_ limits: PolicyDocument.Limits) throws(InvalidValue) {
-        guard limits.sharedMemoryBytes <= limits.memoryBytes else {
-            throw InvalidValue(
-                field: "limits.shared_memory",
-                problem: "\(ByteSize(bytes: limits.sharedMemoryBytes).text) is more than limits.memory, "
-                    + "\(ByteSize(bytes: limits.memoryBytes).text), which it counts towards")
-        }
-        // The least quota that cpu.max takes: min_cfs_quota_period in the kernel's scheduler.
-        guard limits.cpuQuotaMicroseconds >= 1000 else {
-            throw InvalidValue(
-                field: "limits.cpus",
-                problem: "\(limits.cpus) of a cpu_period of \(limits.cpuPeriodMicroseconds / 1000)ms is less than the "
-                    + "1ms that the kernel can hand out; raise one of the two")
-        }
-    }
-
-    private static func systemCalls(_ fields: inout JSONReader) throws(InvalidValue) -> SystemCallPolicy {
-        var policy = SystemCallPolicy()
-        policy.base = try fields.choice("base", SystemCallPolicy.Base.self) ?? policy.base
-        policy.allow = try names("allow", &fields)
-        policy.deny = try names("deny", &fields)
-        try fields.refuseUnknownFields()
-        if let both = policy.allow.intersection(policy.deny).min() {
-            throw InvalidValue(
-                field: "seccomp.deny", problem: "\"\(both)\" is in seccomp.allow too; take it out of one")
-        }
-        for name in policy.allow.sorted() {
-            if let reason = SystemCallList.reasonNotToAllow(name) {
-                throw InvalidValue(field: "seccomp.allow", problem: "\"\(name)\" \(reason)")
-            }
-        }
-        if let needed = policy.deny.intersection(SystemCallList.indispensable).min() {
-            throw InvalidValue(
-                field: "seccomp.deny", problem: "\"\(needed)\" cannot be refused: without it no command starts and ends"
-            )
-        }
-        return policy
-    }
-
-    private static func names(_ field: String, _ fields: inout JSONReader) throws(InvalidValue) -> Set<String> {
-        var names: Set<String> = []
-        for (index, name) in (try fields.strings(field) ?? []).enumerated() {
-            let path = fields.pathOf("\(field)[\(index)]")
-            guard SystemCallNumber.isKnown(name) else {
+        // It becomes part of a request's first line: RFC 9112, 3.2.1.
+        if let path = readiness.path {
+            let isTarget = path.utf8.allSatisfy { (33...126).contains($0) && $0 != UInt8(ascii: "#") }
+            guard path.hasPrefix("/"), isTarget, path.utf8.count <= 1024 else {
                 throw InvalidValue(
-                    field: path,
-                    problem: "\"\(name.prefix(80))\" is not a system call that is known here; "
-                        + "write its name as in section 2 of the manual, for example \"ptrace\"")
-            }
-            guard names.insert(name).inserted else {
-                throw InvalidValue(field: path, problem: "\"\(name)\" stands twice; take one out")
+                    field: "readiness.path",
+                    problem:
+                        "\"\(path.prefix(80))\" is not a request's path; write / and at most 1023 characters of ASCII "
+                        + "without spaces and #")
             }
         }
-        return names
+        return readiness
+    }
+
+    private static func refuseContradictions(_ policy: PolicyDocument) throws(InvalidValue) {
+        if let idle = policy.idleSeconds, let lifetime = policy.lifetimeSeconds, idle > lifetime {
+            throw InvalidValue(
+                field: "idle",
+                problem: "\(TimeLength(seconds: idle).text) is never reached, since lifetime is "
+                    + "\(TimeLength(seconds: lifetime).text); write no more than that")
+        }
+        if let port = policy.readiness.port { try requireListening(port, policy.landlock, reason: "readiness.port") }
+    }
+
+    /// A port that is asked for and may not be listened on would never answer.
+    static func requireListening(
+        _ port: UInt16, _ landlock: LandlockRules?, reason: String
+    ) throws(InvalidValue) {
+        guard let listen = landlock?.listenPorts, !listen.contains(port) else { return }
+        throw InvalidValue(field: "landlock.listen", problem: "lacks \(port), which is \(reason); add it")
     }
 }
 

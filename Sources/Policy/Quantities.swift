@@ -43,6 +43,9 @@ struct TimeLength: Hashable {
 
     init(milliseconds: UInt64) { self.milliseconds = milliseconds }
 
+    /// - Parameter seconds: as many as a policy can have.
+    init(seconds: UInt64) { milliseconds = seconds * 1000 }
+
     private static let units: [(name: String, milliseconds: UInt64)] = [
         ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1),
     ]

@@ -16,6 +16,7 @@ public struct SeccompProgram: Hashable, Sendable {
         decisions = Self.decisions(policy, architecture)
         allowedCount = decisions.values.count { $0.canBeAllowed }
         instructions = FilterAssembler.program(Self.everyNumber(decisions, architecture), for: architecture)
+        precondition(instructions.count <= 4096, "BPF_MAXINSNS: the bounds of SystemCallRule keep programs below it")
     }
 
     /// `struct sock_filter` records of 8 bytes each in this machine's byte order, as seccomp(2) takes them.
@@ -31,21 +32,27 @@ public struct SeccompProgram: Hashable, Sendable {
     private static func decisions(
         _ policy: SystemCallPolicy, _ architecture: Architecture
     ) -> [UInt32: SystemCallDecision] {
-        var byName: [String: SystemCallDecision]
+        var decisions: [UInt32: SystemCallDecision]
         switch policy.base {
-        case .default:
-            byName = SystemCallList.conditional
-            for name in SystemCallList.allowed { byName[name] = .allow }
-            for name in SystemCallList.forbidden { byName[name] = .refuse(EPERM) }
+        case .default: decisions = listed[architecture] ?? [:]
         }
-        for name in policy.allow { byName[name] = .allow }
-        for name in policy.deny { byName[name] = .refuse(EPERM) }
-        var decisions: [UInt32: SystemCallDecision] = [:]
-        for (name, decision) in byName {
-            if let number = SystemCallNumber.resolve(name, on: architecture) { decisions[number] = decision }
+        for name in policy.changedCalls {
+            guard let number = SystemCallNumber.resolve(name, on: architecture) else { continue }
+            decisions[number] = policy.decision(of: name)
         }
         return decisions
     }
+
+    /// The list's own decisions: finding numbers by names takes libseccomp milliseconds.
+    private static let listed: [Architecture: [UInt32: SystemCallDecision]] = Dictionary(
+        uniqueKeysWithValues: Architecture.allCases.map { architecture in
+            var decisions: [UInt32: SystemCallDecision] = [:]
+            for name in SystemCallList.known {
+                guard let number = SystemCallNumber.resolve(name, on: architecture) else { continue }
+                decisions[number] = SystemCallList.decision(name)
+            }
+            return (architecture, decisions)
+        })
 
     /// x86-64 kernels take the numbers from 0x40000000 for x32 programs, which would pass the table by. The last of them
     /// is -1, with which programs ask whether there is a kernel at all.

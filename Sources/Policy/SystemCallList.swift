@@ -57,26 +57,45 @@ enum SystemCallList {
     /// Let through whatever their arguments.
     static let allowed = words(files, memory, processes, time, communication, machine)
 
+    /// What a policy that lets a forbidden call through gives up, and those calls.
+    static let dangers: [(loss: String, calls: Set<String>)] = [
+        (
+            "it administers mounts and namespaces, by which containers were left",
+            words(
+                """
+                chroot fsconfig fsmount fsopen fspick mount mount_setattr move_mount name_to_handle_at \
+                open_by_handle_at open_tree open_tree_attr pivot_root setns umount2 unshare
+                """)
+        ),
+        (
+            "it reaches other processes' memory, descriptors and registers, those of the same sandbox only",
+            words(
+                "kcmp pidfd_getfd process_madvise process_mrelease process_vm_readv process_vm_writev ptrace")
+        ),
+        (
+            "it opens a part of the kernel that was broken out of again and again",
+            words(
+                """
+                add_key bpf fanotify_init fanotify_mark io_uring_enter io_uring_register io_uring_setup keyctl \
+                lookup_dcookie memfd_secret perf_event_open request_key userfaultfd vmsplice
+                """)
+        ),
+        (
+            "it administers the machine itself",
+            words(
+                """
+                acct adjtimex clock_adjtime clock_settime delete_module finit_module init_module ioperm iopl \
+                kexec_file_load kexec_load modify_ldt quotactl quotactl_fd reboot setdomainname sethostname settimeofday \
+                swapoff swapon syslog vhangup
+                """)
+        ),
+    ]
+
     /// Refused with EPERM: a program that asks for these should hear that they are forbidden, not that they are unknown.
-    static let forbidden = words(
-        // Mounts and namespaces: how containers were left.
-        """
-        chroot fsconfig fsmount fsopen fspick mount mount_setattr move_mount name_to_handle_at open_by_handle_at \
-        open_tree open_tree_attr pivot_root setns umount2 unshare
-        """,
-        // Other processes' memory, descriptors and registers.
-        "kcmp pidfd_getfd process_madvise process_mrelease process_vm_readv process_vm_writev ptrace",
-        // Interfaces to the kernel that were broken out of again and again, and memory shared with it.
-        """
-        add_key bpf fanotify_init fanotify_mark io_uring_enter io_uring_register io_uring_setup keyctl lookup_dcookie \
-        memfd_secret perf_event_open request_key userfaultfd vmsplice
-        """,
-        // The machine itself.
-        """
-        acct adjtimex clock_adjtime clock_settime delete_module finit_module init_module ioperm iopl kexec_file_load \
-        kexec_load modify_ldt quotactl quotactl_fd reboot setdomainname sethostname settimeofday swapoff swapon syslog \
-        vhangup
-        """)
+    static let forbidden = dangers.reduce(into: Set<String>()) { $0.formUnion($1.calls) }
+
+    /// Every name that a list has.
+    static let known = allowed.union(forbidden).union(conditional.keys).sorted()
 
     /// Decided by their arguments.
     static let conditional: [String: SystemCallDecision] = [
@@ -98,6 +117,12 @@ enum SystemCallList {
         // AF_UNIX; the only other family that makes pairs is TIPC.
         "socketpair": .byValue(argument: 0, [1: .allow], otherwise: .refuse(EOPNOTSUPP)),
     ]
+
+    /// What the list says of a call.
+    static func decision(_ name: String) -> SystemCallDecision {
+        if allowed.contains(name) { return .allow }
+        return conditional[name] ?? .refuse(forbidden.contains(name) ? EPERM : ENOSYS)
+    }
 
     /// By default, ICMP, TCP, UDP, ICMPv6. SCTP, DCCP, L2TP, MPTCP and the like are much code for nothing here.
     private static let internetSocket = SystemCallDecision.byValue(
@@ -137,9 +162,6 @@ enum SystemCallList {
         0x5961_6d61,  // SET_PTRACER: crash handlers call it; ptrace itself is refused
     ]
 
-    /// A command cannot start or end without these.
-    static let indispensable: Set<String> = ["execve", "exit", "exit_group", "rt_sigreturn"]
-
     /// Why a policy may not let a call through, as the rest of a sentence that begins with its name; nil if it may.
     static func reasonNotToAllow(_ name: String) -> String? {
         if conditional[name] != nil {
@@ -150,6 +172,36 @@ enum SystemCallList {
             return "can make namespaces, and a filter cannot see its flags; programs use clone when it is not there"
         }
         return nil
+    }
+
+    /// Calls whose first argument a policy may allow further values of, and those it may not: they concern the caller
+    /// alone. PR_SET_MM forges /proc/self/exe.
+    private static let extensible: [String: Set<UInt32>] = ["personality": [], "prctl": [35]]
+
+    /// The same for a call with a condition.
+    static func reasonNotToAllow(_ rule: SystemCallRule) -> String? {
+        if let never = extensible[rule.call] {
+            guard case .isOneOf(let values) = rule.condition, rule.argument == 0, never.isDisjoint(with: values) else {
+                return "can be given further values of argument 0 only"
+                    + (never.isEmpty ? "" : ", and not \(never.map(String.init).joined(separator: ", "))")
+            }
+            return nil
+        }
+        if allowed.contains(rule.call) {
+            return "is let through already, whatever its arguments; write it under seccomp.deny to refuse some"
+        }
+        return reasonNotToAllow(rule.call)
+    }
+
+    /// Why a policy may not refuse a call, as the rest of a sentence that begins with its name; nil if it may.
+    static func reasonNotToDeny(_ name: String) -> String? {
+        switch name {
+        case "execve", "exit", "exit_group", "rt_sigreturn":
+            "cannot be refused: without it no command starts and ends"
+        case "clone3":
+            "answers ENOSYS already; refused with EPERM, it would keep programs from using clone in its place"
+        default: nil
+        }
     }
 
     private static func allowing(_ values: [UInt32]) -> [UInt32: SystemCallDecision] {

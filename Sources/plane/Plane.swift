@@ -18,8 +18,11 @@ struct Plane {
                 "image", "build, list and remove images",
                 [ImageBuildCommand.self, ImageListCommand.self, ImageRemoveCommand.self]),
             .group(
-                "policy", "check, explain and compile policies",
-                [PolicyCheckCommand.self, PolicyExplainCommand.self, PolicyCompileCommand.self]),
+                "policy", "check, explain, compare and compile policies",
+                [
+                    PolicyCheckCommand.self, PolicyExplainCommand.self, PolicyDiffCommand.self,
+                    PolicyCompileCommand.self,
+                ]),
             .command(ControllerCommand.self),
             .command(DroneCommand.self),
             .command(DoctorCommand.self),

@@ -4,7 +4,13 @@ import Policy
 /// Says of policy files whether they are right.
 struct PolicyCheckCommand: Subcommand {
     static let syntax = CommandSyntax(
-        "policy check", .words(1...1000, "FILE…"), purpose: "say whether policy files are right, and what is wrong",
+        "policy check", .words(1...1000, "FILE…"),
+        purpose: """
+            say whether policy files are right, and what is wrong
+
+            What is allowed and probably not meant is warned about on standard error. Exit status: 1 when a file is
+            wrong, else 0.
+            """,
         flags: [])
 
     private let files: [String]
@@ -15,7 +21,9 @@ struct PolicyCheckCommand: Subcommand {
         var status: Int32 = 0
         for file in files {
             do throws(CommandFailure) {
-                _ = try PolicySource.read(file)
+                for warning in PolicyWarning.all(in: try PolicySource.read(file)) {
+                    StandardError.say("plane: warning: policy \(file): \(warning)")
+                }
                 StandardOutput.say("\(file): right")
             } catch {
                 StandardError.say("plane: \(error)")

@@ -84,10 +84,15 @@ struct RunCommand: Subcommand {
                 command[0], below: rootPath, searchPath: manifest.environment["PATH"] ?? ImageProgram.standardPath)
             manifest.command = [program] + command.dropFirst()
         }
-        let policy =
-            try policyFile.map { file in try PolicySource.read(file) }
+        var policy =
+            try policyFile.map { file in PlanCompiler.NamedPolicy(name: file, document: try PolicySource.read(file)) }
             ?? PlanCompiler.policy(of: manifest.name, in: state.policies, .rootOwned)
-        return PlanCompiler.compile(manifest: manifest, rootPath: rootPath, policy: policy)
+        // What stands on the command line wins over the policy's defaults.
+        if !command.isEmpty { policy.document.command = nil }
+        for (name, _) in variables { policy.document.environment[name] = nil }
+        return try PlanCompiler.compile(
+            manifest: manifest, rootPath: rootPath, policy: policy.document, policyName: policy.name,
+            volumesPath: PlanCompiler.volumesPath(beside: state.policies))
     }
 
     private func manifestAndTree() throws -> (ImageManifest, String) {

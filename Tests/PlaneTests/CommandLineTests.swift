@@ -10,7 +10,7 @@ struct CommandLineTests {
         "Exit status 2 for words that are not understood, with the sentence on standard error and nothing else",
         arguments: [
             (["run", "--imag", "x"], "did you mean --image?"), (["rnu"], "did you mean run?"), ([], "say what to do"),
-            (["policy"], "check, explain, compile"),
+            (["policy"], "check, explain, diff, compile"),
         ])
     func usage(words: [String], part: String) throws {
         let outcome = try PlaneProgram.run(words)
@@ -55,6 +55,20 @@ struct CommandLineTests {
         #expect(outcome.status == 1)
         #expect(outcome.output == "\(folder.path)/good.json: right\n")
         #expect(outcome.errors.contains("bad.json: limits.memroy"))
+    }
+
+    @Test("policy diff exits with 1 where the second policy is looser; check warns of what has no effect")
+    func comparison() throws {
+        let folder = try TemporaryFolder()
+        try folder.write(#"{"limits":{"pids":64}}"#, to: "small.json")
+        try folder.write(#"{"limits":{"pids":65}, "seccomp":{"allow":["read"]}}"#, to: "large.json")
+        let (small, large) = ("\(folder.path)/small.json", "\(folder.path)/large.json")
+        #expect(try PlaneProgram.run(["policy", "diff", small, large]).status == 1)
+        #expect(try PlaneProgram.run(["policy", "diff", large, small]).status == 0)
+        #expect(try PlaneProgram.run(["policy", "diff", small, small]).output.hasSuffix("say the same.\n"))
+        let check = try PlaneProgram.run(["policy", "check", large])
+        #expect(check.status == 0)
+        #expect(check.errors.hasPrefix("plane: warning: policy \(large): seccomp.allow: \"read\" has no effect"))
     }
 
     @Test("policy compile gives plans of the right images and sentences about the others")

@@ -101,11 +101,11 @@ final class PlanCompilerTests {
         (#"{"command": ["/bin/sh"]}"#, #"name: is missing; write "m""#),
         (
             #"{"name": "m"}"#,
-            #"command: is missing or empty; write the program and its arguments, ["/bin/sh"]"#
+            #"command: is missing; write the program and its arguments, ["/bin/sh"]"#
         ),
         (
             #"{"name": "m", "command": []}"#,
-            #"command: is missing or empty; write the program and its arguments, ["/bin/sh"]"#
+            #"command: is empty; write the program and its arguments, ["/bin/sh"]"#
         ),
         (
             #"{"name": "m", "command": ["sh"]}"#,

@@ -311,8 +311,8 @@ private struct LadenStarter {
         let manifest = ImageManifest(
             name: try ImageName("probe"), command: words, port: 8080, environment: ["PATH": "/bin"],
             workingDirectory: "/")
-        var plan = PlanCompiler.compile(
-            manifest: manifest, rootPath: image.rootPath, policy: try PolicyFile.parse("{}", name: "probe.json"))
+        var plan = try PlanCompiler.compile(
+            manifest: manifest, rootPath: image.rootPath, policy: PolicyFile.parse("{}", name: "probe.json"))
         change(&plan)
         var writer = WireWriter()
         plan.encode(into: &writer)

@@ -31,8 +31,8 @@ struct SandboxRun {
         let manifest = ImageManifest(
             name: try ImageName("probe"), command: words, port: 8080, environment: ["PATH": "/bin"],
             workingDirectory: "/")
-        var plan = PlanCompiler.compile(
-            manifest: manifest, rootPath: rootPath, policy: try PolicyFile.parse(policy, name: "probe.json"))
+        var plan = try PlanCompiler.compile(
+            manifest: manifest, rootPath: rootPath, policy: PolicyFile.parse(policy, name: "probe.json"))
         change(&plan)
         var writer = WireWriter()
         plan.encode(into: &writer)

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import plane
+@testable import Model
 
 @Suite("What was meant by a word that is not known")
 struct NearestNameTests {

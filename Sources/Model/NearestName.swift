@@ -1,7 +1,12 @@
 /// Finds what was probably meant by a word that is not known.
-enum NearestName {
+public enum NearestName {
+    /// - Parameters:
+    ///   - word: what was written.
+    ///   - known: the words that would have been understood.
     /// - Returns: the known word that is nearest, if it is near enough to be worth saying.
-    static func find(_ word: String, among known: [String]) -> String? {
+    public static func find(_ word: String, among known: [String]) -> String? {
+        // What is longer than any name is no slip of a key, and comparing costs the product of the lengths.
+        guard word.utf8.count <= 64 else { return nil }
         let longer = known.filter { $0.hasPrefix(word) }
         if longer.count == 1 { return longer[0] }
         let near = known.map { (name: $0, distance: distance(word, $0)) }.min { $0.distance < $1.distance }
