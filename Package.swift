@@ -29,6 +29,8 @@ let package = Package(
         .target(name: "Sandbox", dependencies: ["Linux", "Model", "CCap"], swiftSettings: strict),
         .target(
             name: "Warden", dependencies: ["Sandbox", "WardenProtocol", "Linux", "Model"], swiftSettings: strict),
+        // What an image's tree may hold: archives read before they are unpacked, trees checked after, digests.
+        .target(name: "Images", dependencies: ["Linux", "Model", "CLinux"], swiftSettings: strict),
         .target(name: "Proxy", dependencies: ["HTTP", "Linux", "CLinux"], swiftSettings: strict),
         .target(
             name: "Drone", dependencies: ["Proxy", "WardenProtocol", "HTTP", "Model", "Linux"],
@@ -39,7 +41,9 @@ let package = Package(
 
         .executableTarget(
             name: "plane",
-            dependencies: ["Controller", "Drone", "Policy", "WardenProtocol", "HTTP", "Model", "Linux", "CLinux"],
+            dependencies: [
+                "Controller", "Drone", "Policy", "Images", "WardenProtocol", "HTTP", "Model", "Linux", "CLinux",
+            ],
             swiftSettings: strict),
         // Its own binary is exec'ed as pid 1 inside every sandbox, where no shared library exists: fully static.
         .executableTarget(
@@ -71,7 +75,8 @@ let package = Package(
         .testTarget(
             name: "ControllerTests",
             dependencies: ["Controller", "Store", "HTTP", "Model", "Linux", "CSQLite"], swiftSettings: strict),
-        .testTarget(name: "PlaneTests", dependencies: ["plane", "Linux", "Model"], swiftSettings: strict),
+        .testTarget(
+            name: "PlaneTests", dependencies: ["plane", "Images", "Policy", "Linux", "Model"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -95,6 +95,15 @@ public enum MountTree {
         try check("mount_setattr / private", plane_mount_setattr(at_fdcwd, "/", recursive, &attr))
     }
 
+    /// Makes every mount of the tree read-only, whatever is mounted below others too. mount_setattr(2) with AT_RECURSIVE.
+    /// In a mount namespace of one's own only: nobody else's may be changed.
+    public static func makeReadOnly() throws(SystemError) {
+        var attr = plane_mount_attr()
+        attr.attr_set = MountAttributes.readOnly.rawValue
+        let recursive: UInt32 = 0x8000
+        try check("mount_setattr / read-only", plane_mount_setattr(at_fdcwd, "/", recursive, &attr))
+    }
+
     /// Unmounts a path at once for new look-ups; what still uses it keeps it. umount2(2) MNT_DETACH.
     public static func detach(_ path: String) throws(SystemError) {
         let mntDetach: Int32 = 2

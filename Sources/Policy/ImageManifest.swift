@@ -12,6 +12,11 @@ public struct ImageManifest: Hashable, Sendable {
     public var environment: [String: String]
     /// Where the command starts: an absolute path inside the image.
     public var workingDirectory: String
+    /// `sha256:` and 64 hexadecimal digits, of the tree and of what this manifest says of running it; nil for an image
+    /// that somebody made by hand.
+    public var digest: String?
+    /// What it was made of, for people; nil when that is not known.
+    public var source: String?
 
     /// - Parameters: as the properties say; the port is 8080 unless the image says otherwise.
     public init(
@@ -43,25 +48,60 @@ public struct ImageManifest: Hashable, Sendable {
                 throw InvalidValue(
                     field: "command", problem: "is missing; write the program and its arguments, [\"/bin/sh\"]")
             }
-            return ImageManifest(
+            var manifest = ImageManifest(
                 name: name, command: command,
                 port: try file.integer("port", in: 1...65535).map(UInt16.init) ?? 8080,
                 environment: try file.environment("environment") ?? [:],
                 workingDirectory: try file.absolutePath("working_directory") ?? "/")
+            manifest.digest = try checkedDigest(try file.string("digest"))
+            manifest.source = try file.string("source")
+            return manifest
         }
+    }
+
+    /// Whether an image may set a variable of this name: one that a shell knows, and none that Plane sets itself.
+    public static func mayName(variable name: String) -> Bool {
+        ASCIIName.isVariable(name) && !Executable.reservedEnvironment.contains(name)
+    }
+
+    /// What the image's digest covers of the manifest: all but its name, so that a copy under another name has the same
+    /// digest, and but where it came from.
+    public var digestedText: [UInt8] {
+        Array(JSONValue.object(runningMembers).text.utf8)
     }
 
     /// How messages name an image's manifest.
     static func subject(_ name: ImageName) -> String { "image \(name): manifest.json" }
 
+    private static func checkedDigest(_ digest: String?) throws(InvalidValue) -> String? {
+        guard let digest else { return nil }
+        let digits = digest.utf8.dropFirst("sha256:".utf8.count)
+        let isHexadecimal = digits.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+        guard digest.hasPrefix("sha256:"), digits.count == 64, isHexadecimal else {
+            throw InvalidValue(
+                field: "digest",
+                problem:
+                    "\"\(digest.prefix(80))\" is not sha256: and 64 hexadecimal digits; take it out, or make the image "
+                    + "again")
+        }
+        return digest
+    }
+
     /// The manifest as a JSON value with every field, for `plane image ls --json` and for writing one.
     public var json: JSONValue {
-        .object([
-            "name": .string(name.text),
+        var members = runningMembers
+        members["name"] = .string(name.text)
+        if let digest { members["digest"] = .string(digest) }
+        if let source { members["source"] = .string(source) }
+        return .object(members)
+    }
+
+    private var runningMembers: [String: JSONValue] {
+        [
             "command": .array(command.map(JSONValue.string)),
             "port": .integer(Int64(port)),
             "environment": .object(environment.mapValues(JSONValue.string)),
             "working_directory": .string(workingDirectory),
-        ])
+        ]
     }
 }

@@ -44,6 +44,8 @@ extension SandboxHost {
         return try DetachedMount(
             fileSystem: "overlay",
             options: [
+                // For the sandbox's mountinfo, where plane image rm looks for who uses an image.
+                ("source", plan.rootPath),
                 ("lowerdir", lower), ("upperdir", upper), ("workdir", work), ("index", "off"), ("metacopy", "off"),
                 ("redirect_dir", "off"), ("xino", "off"),
             ],

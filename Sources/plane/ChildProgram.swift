@@ -18,11 +18,14 @@ enum ChildProgram {
         case ownGroup
         /// Pid and mount namespaces of its own: whatever it starts and mounts ends with it. pid_namespaces(7).
         case ownNamespaces
+        /// As before, without network, and with one folder to write to: for programs that read what came from outside.
+        case confined(ChildConfinement)
 
         var namespaces: Namespaces {
             switch self {
             case .ownGroup: []
             case .ownNamespaces: [.pid, .mount]
+            case .confined: [.pid, .mount, .network, .ipc]
             }
         }
 
@@ -30,7 +33,7 @@ enum ChildProgram {
         var deathSignal: Int32 {
             switch self {
             case .ownGroup: SIGTERM
-            case .ownNamespaces: SIGKILL
+            case .ownNamespaces, .confined: SIGKILL
             }
         }
     }
@@ -59,12 +62,10 @@ enum ChildProgram {
             try CurrentProcess.setParentDeathSignal(setting.deathSignal)
             switch setting {
             case .ownGroup: setpgid(0, 0)
-            case .ownNamespaces:
-                try MountTree.makePrivate()
-                // The host's /proc would tell the program other pids than its own.
-                try DetachedMount(
-                    fileSystem: "proc", options: [], attributes: [.noSetUserID, .noDevices, .noExecute]
-                ).attach(at: "/proc")
+            case .ownNamespaces: try mountOwnProc()
+            case .confined(let confinement):
+                try mountOwnProc()
+                try confinement.enter()
             }
             Signals.resetForExec()
             try place(streams)
@@ -72,6 +73,13 @@ enum ChildProgram {
         } catch { failure = error }
         StandardError.say("plane: \(call.path) was not started: \(failure)")
         CurrentProcess.exitImmediately(127)
+    }
+
+    /// The host's /proc would tell the program other pids than its own.
+    private static func mountOwnProc() throws(SystemError) {
+        try MountTree.makePrivate()
+        try DetachedMount(fileSystem: "proc", options: [], attributes: [.noSetUserID, .noDevices, .noExecute])
+            .attach(at: "/proc")
     }
 
     private static func place(_ streams: Streams) throws(SystemError) {

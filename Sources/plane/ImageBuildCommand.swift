@@ -1,4 +1,5 @@
 import Glibc
+import Images
 import Linux
 import Model
 import Policy
@@ -12,7 +13,9 @@ struct ImageBuildCommand: Subcommand {
 
             DIR holds image.json (name, command, port, environment, working_directory) and an executable "build",
             which is called as root with the path of an empty folder and fills it with the image's file system.
-            The older image stays until the new one is whole.
+            The older image stays until the new one is whole. A device node, fifo or socket, a link in place of /dev, /etc,
+            /proc, /sys or /tmp, an id above 65535 and a mark of overlayfs are refused; setuid and setgid bits and extended
+            attributes (file capabilities among them) are taken away; missing /dev, /proc, /sys and /tmp are made.
             """,
         flags: [name, StateFolder.flag])
 
@@ -38,23 +41,19 @@ struct ImageBuildCommand: Subcommand {
         let store = ImageStore(state: state)
         let lock = try store.lock()
         defer { _ = lock.raw }
-        try store.sweep()
-        let folder = store.aside(ImageStore.growing, manifest.name.text)
+        let image = try GrowingImage(manifest.name, in: store, .everybody)
         do {
-            try File.makeDirectory(folder, mode: 0o755)
-            try File.makeDirectory("\(folder)/rootfs", mode: 0o755)
             StandardError.say("plane: building image \(manifest.name) with \(program)")
-            try build(program, into: "\(folder)/rootfs", signals)
-            try finish(folder, manifest)
-            try store.install(folder, as: manifest.name)
-            try store.sweep()
+            try build(program, into: image.rootPath, signals)
+            guard try !File.names(in: image.rootPath).isEmpty else {
+                throw CommandFailure(
+                    "\(recipe)/build left its folder empty; it must fill the folder that its argument names")
+            }
+            try image.finish(manifest, .none, ImageWork("checking", signals: signals), started: started)
         } catch {
-            try? FileTree(path: folder).remove()
+            image.discard()
             throw error
         }
-        let size = ByteCount.text(FileTree(path: "\(state.images)/\(manifest.name)/rootfs").byteCount())
-        StandardError.say(
-            "plane: image \(manifest.name) is in \(state.images), \(size), \(ElapsedTime.text(since: started))")
         return 0
     }
 
@@ -73,6 +72,7 @@ struct ImageBuildCommand: Subcommand {
             // Checks the rest under the recipe's own name: a copy under another one is as good.
             var manifest = try ImageManifest.parse(text, name: ImageName(written, field: "name"))
             if let name { manifest.name = name }
+            manifest.source = "recipe \(recipe)"
             return manifest
         } catch {
             throw CommandFailure("\(path): \(error)")
@@ -103,18 +103,5 @@ struct ImageBuildCommand: Subcommand {
         guard end.status == .exited(code: 0) else {
             throw CommandFailure("\(program) \(end.status); nothing of the new image is kept")
         }
-    }
-
-    private func finish(_ folder: String, _ manifest: ImageManifest) throws {
-        let rootPath = "\(folder)/rootfs"
-        guard try !File.names(in: rootPath).isEmpty else {
-            throw CommandFailure(
-                "\(recipe)/build left its folder empty; it must fill the folder that its argument names")
-        }
-        guard chown(rootPath, 0, 0) == 0, chmod(rootPath, 0o755) == 0 else {
-            throw SystemError(errno, "chown \(rootPath)")
-        }
-        let text = manifest.json.text + "\n"
-        try File.open("\(folder)/manifest.json", O_WRONLY | O_CREAT | O_EXCL, mode: 0o644).writeAll(Array(text.utf8))
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Images
 import Linux
 import Model
 import Policy
@@ -6,7 +7,7 @@ import Policy
 /// Lists the images of a state folder.
 struct ImageListCommand: Subcommand {
     static let syntax = CommandSyntax(
-        "image ls", purpose: "list the images with size, command and port",
+        "image ls", purpose: "list the images with size, digest, command and port",
         flags: [Flag.json, StateFolder.flag])
 
     private let state: StateFolder
@@ -36,15 +37,20 @@ struct ImageListCommand: Subcommand {
             let rows = images.map { image in
                 [
                     image.manifest.name.text, ByteCount.text(image.bytes), String(image.manifest.port),
-                    Self.time(image.builtSeconds), image.manifest.command.joined(separator: " "),
+                    image.manifest.digest.map { String($0.dropFirst("sha256:".count).prefix(12)) } ?? "-",
+                    LocalTime.text(image.builtSeconds), image.manifest.command.joined(separator: " "),
                 ]
             }
-            StandardOutput.write(Table.text(["NAME", "SIZE", "PORT", "BUILT", "COMMAND"], rows))
+            StandardOutput.write(Table.text(["NAME", "SIZE", "PORT", "DIGEST", "BUILT", "COMMAND"], rows))
         }
         return status
     }
+}
 
-    private static func time(_ seconds: Int64) -> String {
+/// A moment as people read it, in the machine's zone.
+enum LocalTime {
+    /// - Parameter seconds: since 1970.
+    static func text(_ seconds: Int64) -> String {
         var moment = time_t(seconds)
         var parts = tm()
         localtime_r(&moment, &parts)

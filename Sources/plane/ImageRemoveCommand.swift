@@ -9,7 +9,7 @@ struct ImageRemoveCommand: Subcommand {
         purpose: """
             remove an image
 
-            Backends that run go on; the files are deleted once none can be using them.
+            Refused while sandboxes run on it, which are named. The files are deleted once no warden has them open.
             """,
         flags: [StateFolder.flag])
 
@@ -34,6 +34,13 @@ struct ImageRemoveCommand: Subcommand {
             let known = try store.names().joined(separator: ", ")
             throw CommandFailure(
                 "no image \"\(name)\" in \(state.images); there are: \(known.isEmpty ? "none" : known)")
+        }
+        let users = try ImageUse.sandboxes(of: "\(state.images)/\(name)/rootfs")
+        guard users.isEmpty else {
+            let shown = users.prefix(10).joined(separator: ", ") + (users.count > 10 ? ", …" : "")
+            throw CommandFailure(
+                "image \(name) is in use by \(users.count == 1 ? "" : "\(users.count) sandboxes: ")\(shown). "
+                    + "End them first: plane terminate BACKEND")
         }
         try store.remove(name)
         try store.sweep()

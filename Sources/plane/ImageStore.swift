@@ -1,4 +1,5 @@
 import Glibc
+import Images
 import Linux
 import Model
 import Policy

@@ -15,14 +15,18 @@ struct Plane {
             .command(ReplCommand.self),
             .command(RunCommand.self),
             .group(
-                "image", "build, list and remove images",
-                [ImageBuildCommand.self, ImageListCommand.self, ImageRemoveCommand.self]),
+                "image", "build, import, list, inspect and remove images",
+                [
+                    ImageBuildCommand.self, ImageImportCommand.self, ImageListCommand.self, ImageInspectCommand.self,
+                    ImageRemoveCommand.self,
+                ]),
             .group(
                 "policy", "check, explain, compare and compile policies",
                 [
                     PolicyCheckCommand.self, PolicyExplainCommand.self, PolicyDiffCommand.self,
                     PolicyCompileCommand.self,
                 ]),
+            .group("bench", "measure how fast this is on this machine", [BenchSpawnCommand.self]),
             .command(ControllerCommand.self),
             .command(DroneCommand.self),
             .command(DoctorCommand.self),

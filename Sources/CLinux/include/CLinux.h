@@ -26,6 +26,7 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -108,6 +109,11 @@ struct plane_mount_attr {
 static inline long plane_mount_setattr(int dir, const char *path, unsigned flags, struct plane_mount_attr *attr) {
     PLANE_RESULT(syscall(SYS_mount_setattr, dir, path, flags, attr, sizeof *attr));
 }
+// Extended attributes of what a path names itself, without following a last link. Names are separated by zeros.
+static inline long plane_llistxattr(const char *path, char *names, size_t size) {
+    PLANE_RESULT(llistxattr(path, names, size));
+}
+static inline long plane_lremovexattr(const char *path, const char *name) { PLANE_RESULT(lremovexattr(path, name)); }
 static inline long plane_umount2(const char *path, int flags) { PLANE_RESULT(syscall(SYS_umount2, path, flags)); }
 static inline long plane_pivot_root(const char *new_root, const char *put_old) {
     PLANE_RESULT(syscall(SYS_pivot_root, new_root, put_old));
