@@ -51,6 +51,11 @@ class Limits(unittest.TestCase):
             entry = backend.wait_for("terminated", seconds=120)
         self.assertTrue(entry["exit_error"])
         self.assertTrue(entry["exit"]["out_of_memory"])
+        self.assertEqual(entry["end_reason"], "out-of-memory")
+        self.assertNotIn("termination_reason", entry, "the reference has no reason for it")
+        # It was killed for reaching the limit, so the peak is the limit; a page or two may have been given back.
+        self.assertAlmostEqual(entry["usage"]["memory_peak_bytes"], 128 << 20, delta=4 << 20)
+        self.assertGreater(entry["usage"]["cpu_microseconds"], 0)
         self.assertIn("memory", entry["message"])
         successor = self.connect("eater")
         self.assertEqual(successor.value("6 * 7"), 42)
