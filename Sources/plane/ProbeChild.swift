@@ -9,12 +9,12 @@ enum ProbeChild {
     /// - Throws: what the clone or the child's work threw.
     static func run(_ namespaces: Namespaces, _ work: () throws(SystemError) -> Void) throws(SystemError) {
         let report = try Pipe()
-        let writing = report.writing.raw
         switch try Clone.process(namespaces: namespaces, cgroup: nil) {
         case .child:
             var text = ""
             do throws(SystemError) { try work() } catch { text = "\(error.code) \(error.call)" }
-            _ = text.withCString { write(writing, $0, strlen($0)) }
+            // Through its owner: an owner that a branch does not use ends where the branch begins.
+            _ = text.withCString { write(report.writing.raw, $0, strlen($0)) }
             CurrentProcess.exitImmediately(0)
         case .parent(_, let process):
             let (reading, writing) = report.split()
