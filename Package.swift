@@ -76,7 +76,8 @@ let package = Package(
             name: "ControllerTests",
             dependencies: ["Controller", "Store", "HTTP", "Model", "Linux", "CSQLite"], swiftSettings: strict),
         .testTarget(
-            name: "PlaneTests", dependencies: ["plane", "Images", "Policy", "Linux", "Model"], swiftSettings: strict),
+            name: "PlaneTests", dependencies: ["plane", "TestPrograms", "Images", "Policy", "Linux", "Model"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

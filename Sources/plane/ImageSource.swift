@@ -52,7 +52,10 @@ enum ImageSource {
 /// A tar archive, decompressed by gzip as far as it is read.
 struct LayerArchive {
     private let path: String
-    private let isCompressed: Bool
+    /// Whether it is compressed, by gzip.
+    let isCompressed: Bool
+
+    static let decompressor = "/bin/gzip"
 
     init(_ path: String) throws {
         self.path = path
@@ -89,7 +92,7 @@ struct LayerArchive {
             defer { _ = file.raw }  // It lives as long as the child is being started.
             let pipe = try Pipe()
             let child = try ChildProgram.start(
-                ProgramCall("/bin/gzip", ["-dc"]),
+                ProgramCall(Self.decompressor, ["-dc"]),
                 streams: ChildProgram.Streams(input: file.raw, output: pipe.writing.raw, errors: nil), .ownGroup)
             let (reading, writing) = pipe.split()
             _ = Descriptor(owning: writing)

@@ -22,6 +22,7 @@ struct ImageUnpacking {
     private var layout: String { folder + "/layout" }
     private var temporary: String { folder + "/tmp" }
     private var log: String { folder + "/log" }
+    private var original: String { folder + "/original" }
 
     /// - Parameters:
     ///   - source: what is at the path.
@@ -30,27 +31,45 @@ struct ImageUnpacking {
     /// - Returns: what the image says of itself.
     func unpack(_ source: ImageSource, _ path: String, tag: String?) throws -> OCIImage.Configuration {
         try File.makeDirectory(temporary, mode: 0o700)
-        // Under another name, since a colon in a path would end it for skopeo.
-        let name = folder + "/source"
-        guard symlink(path, name) == 0 else { throw SystemError(errno, "symlink \(name)") }
-        work.turn(to: "copying \(path)")
-        try run(
-            copier,
-            [
-                "--insecure-policy", "--tmpdir", temporary, "copy", "--quiet", "--dest-compress-format", "gzip",
-                "--dest-compress-level", "1", source.transport(name, tag: tag), "oci:\(layout):image",
-            ], filling: folder, what: "\(path) cannot be copied",
-            hint: tag == nil ? "; if it holds several images, choose one by --tag" : "")
+        try copy(source, path, tag: tag)
         let image = try OCIImage(layout: layout)
         try Self.checkPlatform(image.configuration)
         try scan(image)
         work.turn(to: "unpacking \(path)")
         try run(
-            unpacker, ["raw", "unpack", "--image", "\(layout):image", folder + "/rootfs"], filling: folder + "/rootfs",
-            what: "\(path) cannot be unpacked")
+            unpacker, ["raw", "unpack", "--image", "\(layout):image", folder + "/rootfs"], within: limits,
+            filling: folder + "/rootfs", what: "\(path) cannot be unpacked")
         for scratch in [layout, temporary] { try FileTree(path: scratch).remove() }
-        for file in [log, name] { unlink(file) }
+        for file in [log, original] { unlink(file) }
         return image.configuration
+    }
+
+    /// Into a layout of our own: whoever owns the source can change it no more.
+    private func copy(_ source: ImageSource, _ path: String, tag: String?) throws {
+        // The archive, its copy, and what skopeo keeps meanwhile.
+        let (bytes, overflow) = limits.bytesMax.multipliedReportingOverflow(by: 3)
+        let limits = ImageLimits(bytesMax: overflow ? .max : bytes, entriesMax: limits.entriesMax)
+        work.turn(to: "copying \(path)")
+        if case .archive = source, try LayerArchive(path).isCompressed {
+            // skopeo 1.9 takes compressed archives of layouts only.
+            let packed = try File.open(path, O_RDONLY)
+            let plain = try File.open(original, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+            try run(
+                LayerArchive.decompressor, ["-dc"], input: packed.raw, output: plain.raw, within: limits,
+                filling: folder,
+                what: "\(path) cannot be decompressed")
+            _ = (packed.raw, plain.raw)
+        } else {
+            // Under another name, since a colon in a path would end it for skopeo.
+            guard symlink(path, original) == 0 else { throw SystemError(errno, "symlink \(original)") }
+        }
+        try run(
+            copier,
+            [
+                "--insecure-policy", "--tmpdir", temporary, "copy", "--quiet", "--dest-compress-format", "gzip",
+                "--dest-compress-level", "1", source.transport(original, tag: tag), "oci:\(layout):image",
+            ], within: limits, filling: folder, what: "\(path) cannot be copied",
+            hint: tag == nil ? "; if it holds several images, choose one by --tag" : "")
     }
 
     private func scan(_ image: OCIImage) throws(ImageRefusal) {
@@ -64,26 +83,32 @@ struct ImageUnpacking {
     }
 
     private func run(
-        _ program: String, _ arguments: [String], filling place: String, what: String, hint: String = ""
+        _ program: String, _ arguments: [String], input: Int32? = nil, output: Int32? = nil, within limits: ImageLimits,
+        filling place: String, what: String, hint: String = ""
     ) throws {
-        let output = try File.open(log, O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
+        let messages = try File.open(log, O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
+        defer { _ = messages.raw }  // It lives as long as the program.
         let environment = [
             "PATH=\(ImageProgram.standardPath)", "HOME=\(temporary)", "TMPDIR=\(temporary)", "LANG=C.UTF-8",
         ]
-        let confinement = ChildConfinement(
-            writable: folder, fileBytesMax: UInt64(clamping: limits.bytesMax))
-        defer { _ = output.raw }
+        let confinement = ChildConfinement(writable: folder, fileBytesMax: UInt64(clamping: limits.bytesMax))
         let child = try ChildProgram.start(
             ProgramCall(program, arguments, environment: environment),
-            streams: ChildProgram.Streams(output: output.raw, errors: output.raw), .confined(confinement))
+            streams: ChildProgram.Streams(input: input, output: output ?? messages.raw, errors: messages.raw),
+            .confined(confinement))
         let status = try work.awaitEnd(of: child, filling: place, limits)
         guard status == .exited(code: 0) else {
-            lseek(output.raw, max(0, lseek(output.raw, 0, SEEK_END) - 2048), SEEK_SET)
-            let tail = try output.readAll(limit: 4096).split(separator: UInt8(ascii: "\n")).last.map {
-                FileName($0.filter { $0 != 0 })
-            }
-            throw CommandFailure("\(what): \(program) \(status)\(tail.map { ": \($0)" } ?? "")\(hint)")
+            throw CommandFailure("\(what): \(program) \(status)\(try Self.lastMessage(messages))\(hint)")
         }
+    }
+
+    /// The last line that a program wrote, without what skopeo writes around it.
+    private static func lastMessage(_ messages: borrowing Descriptor) throws(SystemError) -> String {
+        lseek(messages.raw, max(0, lseek(messages.raw, 0, SEEK_END) - 2048), SEEK_SET)
+        guard let line = try messages.readAll(limit: 4096).split(separator: UInt8(ascii: "\n")).last else { return "" }
+        let text = FileName(line.filter { $0 != 0 }).description
+        let start = "level=fatal msg="
+        return ": " + (text.split(separator: start, maxSplits: 1).last.map(String.init) ?? text)
     }
 
     private static func program(_ name: String) throws(CommandFailure) -> String {

@@ -29,10 +29,11 @@ enum PlaneProgram {
         }
     }
 
-    static func run(_ words: [String]) throws -> Outcome { try start(words).finish() }
+    static func run(_ words: [String], path: String? = nil) throws -> Outcome { try start(words, path: path).finish() }
 
     /// Starts it. posix_spawn(3), since this process has threads.
-    static func start(_ words: [String]) throws -> Running {
+    /// - Parameter searchPath: its PATH; nil for this process's own.
+    static func start(_ words: [String], path searchPath: String? = nil) throws -> Running {
         let own = try CurrentProcess.executablePath()
         let path = String(own.prefix(through: own.lastIndex(of: "/") ?? own.startIndex)) + "plane"
         let (output, errors) = (try unnamedFile(), try unnamedFile())
@@ -45,7 +46,15 @@ enum PlaneProgram {
         var arguments: [UnsafeMutablePointer<CChar>?] = ([path] + words).map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         var pid: Int32 = 0
-        let failed = posix_spawn(&pid, path, &actions, nil, &arguments, environ)
+        var variables: [UnsafeMutablePointer<CChar>?] = searchPath.map { [strdup("PATH=\($0)")] } ?? []
+        defer { for variable in variables { free(variable) } }
+        var next = environ
+        while let entry = next.pointee {
+            if searchPath == nil || !String(cString: entry).hasPrefix("PATH=") { variables.append(strdup(entry)) }
+            next += 1
+        }
+        variables.append(nil)
+        let failed = posix_spawn(&pid, path, &actions, nil, &arguments, &variables)
         guard failed == 0 else { throw SystemError(failed, "posix_spawn \(path)") }
         return Running(pid: pid, output: output, errors: errors)
     }
