@@ -197,15 +197,10 @@ private struct TreePass: TreeVisitor {
     }
 
     private func target(of entry: TreeEntry) throws(SystemError) -> [UInt8] {
-        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let room = buffer.count
-        let count = buffer.withUnsafeMutableBufferPointer { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { place in
-                entry.name.withCString { readlinkat(entry.folder, $0, place.baseAddress.unsafelyUnwrapped, room) }
-            }
-        }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = entry.name.withCString { readlinkat(entry.folder, $0, &buffer, buffer.count) }
         guard count >= 0 else { throw SystemError(errno, "readlinkat \(entry.path)") }
-        return Array(buffer[..<count])
+        return buffer[..<count].map(UInt8.init(bitPattern:))
     }
 
     private mutating func takeContent(_ entry: TreeEntry, mode: mode_t) throws(SystemError) {

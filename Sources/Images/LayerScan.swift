@@ -225,7 +225,10 @@ struct BlockReader {
         }
         let start = available.upperBound
         while true {
-            let count = buffer.withUnsafeMutableBytes { Glibc.read(input, $0.baseAddress! + start, $0.count - start) }
+            let count = buffer.withUnsafeMutableBytes { bytes in
+                let room = UnsafeMutableRawBufferPointer(rebasing: bytes[start...])
+                return Glibc.read(input, room.baseAddress, room.count)
+            }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw SystemError(errno, "read a layer") }
             available = 0..<(start + count)

@@ -23,7 +23,8 @@ struct ImageImportCommand: Subcommand {
     private static let tag = Flag("--tag", .value("TAG", default: nil), "which image, when SOURCE holds several")
     private static let port = Flag(
         "--port", .value("PORT", default: nil), "where it listens (default its ExposedPort, or else 8080)")
-    private static let bytes = Flag("--max-mib", .value("MIB", default: "8192"), "refuse an image with larger files")
+    private static let bytes = Flag(
+        "--max-mib", .value("MIB", default: "8192"), "refuse an image whose files are larger together")
     private static let entries = Flag(
         "--max-files", .value("COUNT", default: "500000"), "refuse an image with more files, folders and links")
 
@@ -103,9 +104,10 @@ struct ImageImportCommand: Subcommand {
                     + "the policy's limits.command_user decides")
         }
         if !said.volumes.isEmpty {
+            let list = said.volumes.prefix(5).map { "\(FileName(Array($0.utf8).filter { $0 != 0 }))" }
             StandardError.say(
-                "plane: the image wants \(said.volumes.count) volumes; without any, what is written goes with the backend"
-            )
+                "plane: the image wants volumes at \(list.joined(separator: ", ")); without mounts in the policy, what is "
+                    + "written there goes with the backend")
         }
         return manifest
     }

@@ -81,7 +81,7 @@ struct ImageImportTests {
         #expect(File.status("\(folder.path)/images/demo/rootfs/srv/app")?.kind == .directory)
         #expect(imported.errors.contains("wants to run as user web\\x1b[2J;"))
         #expect(imported.errors.contains("variable 1B is left out"))
-        #expect(imported.errors.contains("wants 1 volume"))
+        #expect(imported.errors.contains("wants volumes at /data;"))
     }
 
     @Test(

@@ -18,7 +18,8 @@ struct SubcommandTests {
         arguments: [
             (["conect"], "\"conect\" is not a subcommand of plane; did you mean connect?"),
             (["image", "biuld"], "\"biuld\" is not a subcommand of plane image; did you mean build?"),
-            (["image"], "plane image needs one of: build, ls, rm"),
+            (["image"], "plane image needs one of: build, import, ls, inspect, rm"),
+            (["image", "import"], "plane image import needs SOURCE [-- COMMAND…]"),
             (["run", "--imag", "x"], "--imag is not a flag of plane run; did you mean --image?"),
             (["run"], "plane run needs --image NAME or --rootfs DIR"),
             (["run", "--image", "a", "--rootfs", "/"], "--image and --rootfs exclude each other"),
@@ -48,6 +49,8 @@ struct SubcommandTests {
             (["controller", "--db", "x", "--lease-soft-ms", "100"], "--lease-…-ms: "),
             (["dev", "--lease-expiry-ms", "50000"], "--lease-…-ms: "),
             (["dev", "--state", "relative"], "--state relative: "), (["dev", "--state", "/a:b"], "--state /a:b: "),
+            (["image", "import", "/x/My App.tar"], "/x/My App.tar gives no image's name ("),
+            (["image", "import", "x", "--max-mib", "0"], "--max-mib 0: "),
             (["dev", "--state", "/"], "--state /: "), (["ls", "--controller", "here"], "--controller: "),
         ])
     func values(words: [String], start: String) throws {
