@@ -63,6 +63,8 @@ class Ends(ReasonTests):
         asleep = "import signal; print('asleep', flush=True); signal.pause()"
         add_image(cls.site, "silent", ["/usr/bin/python3", "-c", asleep], {"readiness": {"timeout": "2s"}})
         add_image(cls.site, "broken", ["/usr/bin/no-such-program"])
+        busy = "import os\nfor _ in range(3): os.fork()\nwhile True: pass"
+        add_image(cls.site, "busy", ["/usr/bin/python3", "-c", busy], {"limits": {"cpu_time": "1h"}})
         add_image(cls.site, "brief", ["/usr/bin/python3", "-c", "import sys; sys.exit('no config')"])
         cls.enterClassContext(cls.site)
 
@@ -94,6 +96,14 @@ class Ends(ReasonTests):
         init = next(pid for pid in backend.processes() if namespace_pid(pid) == 1)
         os.kill(init, signal.SIGKILL)
         self.assertTrue(self.assert_ended(backend, "killed")["exit_error"])
+
+    def test_processor_time_of_all_its_processes_together(self):
+        # Eight loops on a few processors: no process of them comes near the limit of each, which RLIMIT_CPU is.
+        executable = {"image": "busy", "resource_limits": {"cpu_time_limit": 2}}
+        entry = self.assert_ended(self.site.connect("busy", spawn={"executable": executable}), "cpu-time")
+        self.assertEqual((entry["termination_kind"], entry["exit_error"]), ("hard", True))
+        self.assertIn("limit of total processor time", entry["message"])
+        self.assertGreaterEqual(entry["usage"]["cpu_microseconds"], 2_000_000)
 
     def test_a_start_that_failed(self):
         entry = self.assert_ended(self.site.connect("broken", image="broken"), "start-failed", "internalerror")
