@@ -163,7 +163,8 @@ check_tree() {
 
 # Starts a program of the image as its user, with nothing of the host's environment; for a recipe's own check.
 as_user() {
-    env -i HOME=/tmp LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin /usr/sbin/chroot --userspec=1000:1000 "$tree" "$@"
+    env -i HOME=/tmp LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin \
+        /usr/sbin/chroot --userspec=1000:1000 "$tree" "$@"
 }
 
 # usage: finish_image [COMMAND…]   a check of the recipe's own, on the finished tree

@@ -47,7 +47,9 @@ class EvaluatorProcess {
     for (const stream of [child.stdio[3], child.stdio[4]]) stream.on("error", () => {});
     child.on("error", error => this.#ended(child, `cannot be started: ${error.message}`));
     // "close" and not "exit": what it said last is read by then.
-    child.on("close", (status, signal) => this.#ended(child, signal ? `was ended by ${signal}` : `exited with ${status}`));
+    child.on("close", (status, signal) => {
+      this.#ended(child, signal ? `was ended by ${signal}` : `exited with ${status}`);
+    });
   }
 
   kill() { this.#child?.kill("SIGKILL"); }

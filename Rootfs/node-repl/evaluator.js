@@ -87,7 +87,7 @@ function explain(error) {
   let name = "Error", text;
   try {
     name = String(error?.name ?? typeof error);
-    text = error instanceof Error || error?.stack ? withoutServerFrames(String(error.stack)) : `Uncaught ${inspect(error)}`;
+    text = error?.stack ? withoutServerFrames(String(error.stack)) : `Uncaught ${inspect(error)}`;
   } catch (second) {
     text = `${name}: (its text cannot be shown: ${typeof second})`;
   }

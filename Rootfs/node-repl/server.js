@@ -17,7 +17,8 @@ const session = require("./session.js");
 const CODE_LIMIT_BYTES = 1024 * 1024;
 // Everything the page needs is in it; 'self' does not cover ws: in every browser.
 const PAGE_POLICY =
-  "default-src 'none'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self' ws: wss:";
+  "default-src 'none'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'; " +
+  "connect-src 'self' ws: wss:";
 
 const evaluator = new EvaluatorProcess();
 const page = fs.readFileSync(pageFile());
@@ -32,7 +33,8 @@ function pageFile() {
 function answer(response, status, type, body, headers = {}) {
   const ending = status < 400 ? {} : { connection: "close" };
   const length = Buffer.byteLength(body);
-  response.writeHead(status, { "content-type": type, "content-length": length, "cache-control": "no-store", ...ending, ...headers });
+  const fields = { "content-type": type, "content-length": length, "cache-control": "no-store" };
+  response.writeHead(status, { ...fields, ...ending, ...headers });
   response.end(body);
 }
 
@@ -99,7 +101,8 @@ function evaluateBody(request, response) {
 function readPort() {
   const text = process.env.PORT ?? "8080";
   if (/^[0-9]{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65535) return Number(text);
-  process.stderr.write(`node-repl: PORT=${text} is not a port. Set a number from 1 to 65535, or leave it out for 8080.\n`);
+  const advice = "Set a number from 1 to 65535, or leave it out for 8080.";
+  process.stderr.write(`node-repl: PORT=${text} is not a port. ${advice}\n`);
   process.exit(1);
 }
 

@@ -56,7 +56,7 @@ class Receiver {
   #size = 0;
   #message = null;
 
-  /** What comes of these bytes: {text}, {reply} with a frame to send, or {close} with the last one. Throws Violation. */
+  /** What comes of these bytes: {text}, {reply} with a frame to send, or {close} with the last. Throws Violation. */
   *receive(data) {
     this.#pieces.push(data);
     this.#size += data.length;
@@ -94,7 +94,7 @@ class Receiver {
     if (!head) return null;
     const [first, second] = head;
     const opcode = first & 0x0f, final = (first & 0x80) !== 0;
-    if (first & 0x70) throw new Violation(CloseCode.PROTOCOL_ERROR, "reserved bits are set, but no extension was agreed on");
+    if (first & 0x70) throw new Violation(CloseCode.PROTOCOL_ERROR, "a reserved bit is set without an extension");
     if (!Object.values(Opcode).includes(opcode)) throw new Violation(CloseCode.PROTOCOL_ERROR, "unknown opcode");
     if (!(second & 0x80)) throw new Violation(CloseCode.PROTOCOL_ERROR, "a client has to mask its frames");
     let length = second & 0x7f, start = 2;

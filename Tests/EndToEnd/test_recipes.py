@@ -75,7 +75,8 @@ class Recipes(unittest.TestCase):
 
     def test_static_http_serves_each_size_and_keeps_connections(self):
         backend = self.site.connect("static", image="static-http")
-        sizes = {"1B": 1, "100B": 100, "1KiB": 1024, "10KiB": 10240, "100KiB": 102400, "1MiB": 1 << 20, "10MiB": 10 << 20}
+        sizes = {"1B": 1, "100B": 100, "1KiB": 1024, "10KiB": 10240, "100KiB": 102400, "1MiB": 1 << 20,
+                 "10MiB": 10 << 20}
         for name, size in sizes.items():
             answer = backend.get(name)
             self.assertEqual((answer.status, len(answer.body)), (200, size), name)
