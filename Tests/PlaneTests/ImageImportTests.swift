@@ -244,7 +244,7 @@ struct ImageImportTests {
               try removal rm -f \(canary.path)/file
               try node mknod $tree/null c 1 3
               try remount mount -o remount,rw /
-              try sysctl sh -c 'read value </proc/sys/kernel/sysrq; echo $value >/proc/sys/kernel/sysrq'
+              try sysctl sh -c 'read value </proc/sys/vm/overcommit_memory; echo $value >/proc/sys/vm/overcommit_memory'
               try network bash -c 'exec 3<>/dev/udp/192.0.2.1/9'
               try signal kill -0 \(getpid())
             } > $tree/report
