@@ -58,9 +58,13 @@ let package = Package(
             name: "DroneTests", dependencies: ["Drone", "Proxy", "WardenProtocol", "HTTP", "Model", "Linux"],
             swiftSettings: strict),
         .testTarget(name: "ProxyTests", dependencies: ["Proxy", "HTTP", "Linux", "CLinux"], swiftSettings: strict),
-        .testTarget(
-            name: "PolicyTests", dependencies: ["Policy", "Model", "CSeccomp"], exclude: ["Programs"],
+        // Generated files for the policy parser and all behind it: swift run -c release plane-policy-fuzzer
+        .executableTarget(
+            name: "plane-policy-fuzzer", dependencies: ["Policy", "Model"], path: "Tests/PolicyFuzzer",
             swiftSettings: strict),
+        .testTarget(
+            name: "PolicyTests", dependencies: ["plane-policy-fuzzer", "Policy", "Model", "CSeccomp"],
+            exclude: ["Programs"], swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["TestPrograms", "Policy", "Sandbox", "Model", "Linux"],
             swiftSettings: strict),

@@ -19,14 +19,40 @@ public enum PlanCompiler {
     ///   - policy: what it may do.
     ///   - policyName: how messages call the policy, for example `jupyter.json`.
     ///   - volumesPath: absolute; where volumes are of a policy that names no base.
+    ///   - filter: the program of the policy's system calls, if somebody has it already; nil makes it.
     /// - Throws: where image and policy contradict each other.
     public static func compile(
         manifest: ImageManifest, rootPath: String, policy: PolicyDocument, policyName: String = "default.json",
-        volumesPath: String = standardVolumesPath
+        volumesPath: String = standardVolumesPath, filter: [UInt8]? = nil
     ) throws(PolicyError) -> SandboxPlan {
-        try compile(
-            manifest, rootPath, NamedPolicy(name: policyName, document: policy), volumesPath,
-            filter: SeccompProgram(policy.seccomp).bytes)
+        precondition(rootPath.hasPrefix("/"), "an image's tree is named by an absolute path")
+        precondition(volumesPath.hasPrefix("/"), "volumes are named by an absolute path")
+        do throws(InvalidValue) {
+            try PolicyFile.requireListening(
+                manifest.port, policy.landlock, reason: "the port of image \(manifest.name)")
+        } catch {
+            throw PolicyError(subject: "policy \(policyName)", error)
+        }
+        let environment = manifest.environment.merging(policy.environment) { _, policy in policy }
+        var plan = SandboxPlan(
+            image: manifest.name, rootPath: rootPath, command: policy.command ?? manifest.command,
+            environment: environment.map { "\($0.key)=\($0.value)" }.sorted(),
+            workingDirectory: manifest.workingDirectory, port: manifest.port,
+            readiness: SandboxPlan.Readiness(
+                port: policy.readiness.port ?? manifest.port, path: policy.readiness.path,
+                timeoutSeconds: policy.readiness.timeoutSeconds),
+            userID: policy.commandUser.uid, groupID: policy.commandUser.gid, hostname: policy.hostname,
+            cgroup: policy.limits.cgroup, diskBytes: policy.limits.diskBytes, diskInodes: policy.limits.diskFiles,
+            sharedMemoryBytes: policy.limits.sharedMemoryBytes, openFilesMax: policy.limits.openFiles,
+            cpuTimeSeconds: policy.limits.cpuTimeSeconds, filter: filter ?? SeccompProgram(policy.seccomp).bytes,
+            gracePeriodSeconds: policy.gracePeriodSeconds)
+        plan.mounts = policy.mounts.map { $0.planned(volumeBase: policy.volumeBase ?? volumesPath) }
+        plan.devices = policy.devices
+        plan.capabilities = policy.capabilities
+        plan.landlock = policy.landlock
+        plan.lifetimeSeconds = policy.lifetimeSeconds
+        plan.idleSeconds = policy.idleSeconds
+        return plan
     }
 
     /// A policy and how messages call it.
@@ -41,40 +67,6 @@ public enum PlanCompiler {
             self.name = name
             self.document = document
         }
-    }
-
-    /// The same with a filter that was built before.
-    static func compile(
-        _ manifest: ImageManifest, _ rootPath: String, _ named: NamedPolicy, _ volumesPath: String, filter: [UInt8]
-    ) throws(PolicyError) -> SandboxPlan {
-        precondition(rootPath.hasPrefix("/"), "an image's tree is named by an absolute path")
-        precondition(volumesPath.hasPrefix("/"), "volumes are named by an absolute path")
-        let policy = named.document
-        do throws(InvalidValue) {
-            try PolicyFile.requireListening(
-                manifest.port, policy.landlock, reason: "the port of image \(manifest.name)")
-        } catch {
-            throw PolicyError(subject: "policy \(named.name)", error)
-        }
-        let environment = manifest.environment.merging(policy.environment) { _, policy in policy }
-        var plan = SandboxPlan(
-            image: manifest.name, rootPath: rootPath, command: policy.command ?? manifest.command,
-            environment: environment.map { "\($0.key)=\($0.value)" }.sorted(),
-            workingDirectory: manifest.workingDirectory, port: manifest.port,
-            readiness: SandboxPlan.Readiness(
-                port: policy.readiness.port ?? manifest.port, path: policy.readiness.path,
-                timeoutSeconds: policy.readiness.timeoutSeconds),
-            userID: policy.commandUser.uid, groupID: policy.commandUser.gid, hostname: policy.hostname,
-            cgroup: policy.limits.cgroup, diskBytes: policy.limits.diskBytes, diskInodes: policy.limits.diskFiles,
-            sharedMemoryBytes: policy.limits.sharedMemoryBytes, openFilesMax: policy.limits.openFiles,
-            cpuTimeSeconds: policy.limits.cpuTimeSeconds, filter: filter, gracePeriodSeconds: policy.gracePeriodSeconds)
-        plan.mounts = policy.mounts.map { $0.planned(volumeBase: policy.volumeBase ?? volumesPath) }
-        plan.devices = policy.devices
-        plan.capabilities = policy.capabilities
-        plan.landlock = policy.landlock
-        plan.lifetimeSeconds = policy.lifetimeSeconds
-        plan.idleSeconds = policy.idleSeconds
-        return plan
     }
 
     /// Compiles every image of a folder with `<image>.json` of the policies' folder, else its `default.json`, else the
@@ -105,11 +97,12 @@ public enum PlanCompiler {
             do throws(PolicyError) {
                 let (manifest, rootPath) = try image(name, in: imagesPath, trust)
                 let policy = try self.policy(of: manifest.name, in: policiesPath, trust)
-                let seccomp = policy.document.seccomp
-                let filter = filters[seccomp] ?? SeccompProgram(seccomp).bytes
-                filters[seccomp] = filter
+                let filter = filters[policy.document.seccomp] ?? SeccompProgram(policy.document.seccomp).bytes
+                filters[policy.document.seccomp] = filter
                 compiled.plans.append(
-                    try compile(manifest, rootPath, policy, volumesPath(beside: policiesPath), filter: filter))
+                    try compile(
+                        manifest: manifest, rootPath: rootPath, policy: policy.document, policyName: policy.name,
+                        volumesPath: volumesPath(beside: policiesPath), filter: filter))
             } catch {
                 compiled.errors.append(error)
             }

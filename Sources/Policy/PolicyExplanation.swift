@@ -5,19 +5,20 @@ public enum PolicyExplanation {
     /// - Parameters:
     ///   - policy: a checked policy.
     ///   - name: how the text calls it, for example `python-repl.json`.
+    ///   - program: the policy's filter, if somebody has it already; nil makes it.
     /// - Returns: several lines, each ended.
-    public static func text(_ policy: PolicyDocument, name: String) -> String {
+    public static func text(_ policy: PolicyDocument, name: String, program: SeccompProgram? = nil) -> String {
         let paragraphs = [
             "Policy \(name)",
             identity(policy),
             network(policy.network),
             files(policy),
             "Devices   null, zero, full, random, urandom, tty and terminals of its own"
-                + policy.devices.map { "; and the host's \($0.path)" }.joined() + ".",
+                + (policy.devices.isEmpty ? "." : "; the host's \(list(policy.devices.map(\.path)))."),
             landlock(policy.landlock),
             "Limits\n" + ColumnText.table(limits(policy.limits)),
             "Life\n" + ColumnText.table(life(policy)),
-            systemCalls(policy.seccomp),
+            systemCalls(policy.seccomp, program ?? SeccompProgram(policy.seccomp)),
             environment(policy.environment),
         ]
         return paragraphs.joined(separator: "\n\n") + "\n"
@@ -33,7 +34,7 @@ public enum PolicyExplanation {
             Runs      \(runs ?? "the image's command")
             Who       \(who)
             May       \(policy.capabilities.isEmpty ? "no capability" : list(policy.capabilities.map(\.rawValue)))\(kept); \
-            setuid files and exec give none
+            no program gives it more
             """
     }
 
@@ -45,8 +46,8 @@ public enum PolicyExplanation {
     }
 
     private static func files(_ policy: PolicyDocument) -> String {
-        let image = "Files     the image, read-only, under a writable layer in memory that is gone with the sandbox"
-        if policy.mounts.isEmpty { return image + "; nothing of the host." }
+        let image = "Files     the image, read-only, under a writable layer in memory that is gone with the sandbox;"
+        if policy.mounts.isEmpty { return image + "\n          nothing of the host." }
         let rows = policy.mounts.map { mount in
             switch mount.source {
             case .readOnly(let path): [mount.target, path, "of the host, read-only"]
@@ -54,7 +55,7 @@ public enum PolicyExplanation {
                 [mount.target, name, "volume in \(policy.volumeBase ?? "the state folder"), writable, kept"]
             }
         }
-        return image + "; and of the host, without setuid and devices:\n" + ColumnText.table(rows)
+        return image + "\n          of the host, without setuid and devices:\n" + ColumnText.table(rows)
     }
 
     private static func landlock(_ rules: LandlockRules?) -> String {
@@ -129,15 +130,15 @@ public enum PolicyExplanation {
         ]
     }
 
-    private static func systemCalls(_ policy: SystemCallPolicy) -> String {
-        let program = SeccompProgram(policy)
+    private static func systemCalls(_ policy: SystemCallPolicy, _ program: SeccompProgram) -> String {
         let forbidden = SystemCallList.forbidden.subtracting(policy.allow).union(policy.deny)
         var lines = [
             "System calls   \(program.allowedCount) are let through by \(program.instructions.count) instructions "
                 + "(list \"\(policy.base.rawValue)\").",
             "  unknown (ENOSYS): clone3, so that programs fall back to clone, and whatever is on no list.",
-            "  by argument: clone makes no namespaces; sockets are Unix, TCP, UDP, ICMP and route netlink;",
-            "    ioctl types nothing into terminals; prctl and personality only in ways that loosen nothing.",
+            "  by argument: clone makes no namespaces; sockets are Unix, TCP, UDP, ICMP and route netlink, and put",
+            "    no TLS into the kernel; ioctl types nothing into terminals; prctl and personality only in ways that",
+            "    loosen nothing.",
             "  other conventions (32-bit, x32): the process is killed.",
             "  forbidden (EPERM):",
         ]

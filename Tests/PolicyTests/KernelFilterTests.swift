@@ -69,6 +69,42 @@ final class KernelFilterTests {
         }
     }
 
+    @Test("A policy's conditions hold in the kernel: allowed for one value, refused for another")
+    func conditions() throws {
+        let policy = try PolicyFile.parse(
+            """
+            {"seccomp": {"allow": [{"call": "personality", "argument": 0, "values": [262144]}],
+                         "deny": [{"call": "socket", "argument": 1, "values": [3, 524291]},
+                                  {"call": "mprotect", "argument": 2, "mask": 4, "set": "any"}]}}
+            """, name: "x.json")
+        let changed = try folder.write("changed", SeccompProgram(policy.seccomp).bytes)
+        // setarch -R asks for ADDR_NO_RANDOMIZE, 0x40000; -X for READ_IMPLIES_EXEC, which is on no list.
+        let fixed = "setarch $(uname -m) -R /bin/true"
+        #expect(try run("/bin/sh -c '\(fixed)'").status != 0)
+        #expect(try Command.run("\(folder.path)/launch \(changed) /bin/sh -c '\(fixed)'").status == 0)
+        #expect(
+            try Command.run("\(folder.path)/launch \(changed) /bin/sh -c 'setarch $(uname -m) -X true'").status != 0)
+        let script = try folder.write("try.py", Self.attempts)
+        #expect(try run("/usr/bin/python3 -I \(script)").output == "stream ok\nraw ok\nmprotect 0\n")
+        let refused = try Command.run("\(folder.path)/launch \(changed) /usr/bin/python3 -I \(script)")
+        #expect(refused.output == "stream ok\nraw Operation not permitted\nmprotect -1\n")
+    }
+
+    /// Python adds SOCK_CLOEXEC, 0x80000. SOCK_RAW of AF_UNIX is what the kernel takes for SOCK_DGRAM, so that nobody needs a privilege for it.
+    private static let attempts = """
+        import ctypes, mmap, socket
+        for name, kind in [("stream", socket.SOCK_STREAM), ("raw", socket.SOCK_RAW)]:
+            try:
+                socket.socket(socket.AF_UNIX, kind)
+                print(name, "ok")
+            except OSError as error:
+                print(name, error.strerror)
+        memory = mmap.mmap(-1, 4096)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        library = ctypes.CDLL(None)
+        print("mprotect", library.mprotect(ctypes.c_void_p(address), 4096, 4 | 1))
+        """
+
     static let python = """
         import asyncio, mmap, multiprocessing, os, signal, socket, subprocess, tempfile, threading
 

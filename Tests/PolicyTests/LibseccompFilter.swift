@@ -81,3 +81,59 @@ struct LibseccompFilter: ~Copyable {
         guard result == 0 else { throw Refused(call: call, code: -result) }
     }
 }
+
+/// A program's decisions in libseccomp's own terms.
+///
+/// It has a rule for each way in which a call gets through. Of a call that is let through but for some values it can only
+/// have rules for those, in a filter that lets all others through.
+struct LibseccompList {
+    let machine: FilterMachine
+    private let refusing: FilterMachine
+    private let openNumbers: Set<UInt32>
+    private let architecture: Architecture
+
+    init(_ program: SeccompProgram, _ architecture: Architecture) throws {
+        self.architecture = architecture
+        let filter = try LibseccompFilter.answering(0x0005_0000 | UInt32(ENOSYS), for: architecture)
+        let others = try LibseccompFilter.answering(Action.allow, for: architecture)
+        var open: Set<UInt32> = []
+        for (number, decision) in program.decisions {
+            switch decision {
+            case .allow, .refuse, .killProcess: try filter.add(decision.action([]), number)
+            case .byValue(_, _, let otherwise) where otherwise == .allow:
+                open.insert(number)
+                for matches in Self.ways(decision, to: { !$0.canBeAllowed }) {
+                    try others.add(Action.refuse(EPERM), number, where: matches)
+                }
+            case .byValue, .byBits:
+                for matches in Self.ways(decision, to: { $0 == .allow }) {
+                    try filter.add(Action.allow, number, where: matches)
+                }
+            }
+        }
+        openNumbers = open
+        machine = try filter.machine()
+        refusing = try others.machine()
+    }
+
+    /// The action that libseccomp's program answers.
+    func run(_ number: UInt32, _ arguments: [UInt64]) throws -> UInt32 {
+        try (openNumbers.contains(number) ? refusing : machine).run(
+            number: number, arguments: arguments, architecture: architecture.auditToken)
+    }
+
+    /// The values of arguments that lead to a decision of a kind, by named values and clear masks only.
+    private static func ways(
+        _ decision: SystemCallDecision, to isMeant: (SystemCallDecision) -> Bool
+    ) -> [[LibseccompFilter.Match]] {
+        switch decision {
+        case .allow, .refuse, .killProcess: isMeant(decision) ? [[]] : []
+        case .byValue(let argument, let values, _):
+            values.flatMap { value, inner in
+                ways(inner, to: isMeant).map { [.init(argument: argument, mask: .max, value: value)] + $0 }
+            }
+        case .byBits(let argument, let mask, let clear, _):
+            ways(clear, to: isMeant).map { [.init(argument: argument, mask: mask, value: 0)] + $0 }
+        }
+    }
+}

@@ -66,6 +66,65 @@ final class PlanCompilerTests {
         #expect(reader.isAtEnd)
     }
 
+    @Test("Everything that a policy gives and takes is in the plan, and survives its encoding")
+    func wholePlan() throws {
+        try addImage("repl")
+        try folder.write("policies/repl.json", PolicyCorpus.everyField)
+        let compiled = try compile()
+        #expect(compiled.errors == [])
+        let plan = try #require(compiled.plans.first)
+        let policy = try PolicyFile.parse(PolicyCorpus.everyField, name: "repl.json")
+        #expect(plan.command == ["/usr/bin/python3", "-m", "notebook"])
+        #expect(plan.readiness == .init(port: 8080, path: "/api?x=%20", timeoutSeconds: 120))
+        #expect(
+            plan.mounts == [
+                SandboxMount(source: .readOnly(path: "/srv/data"), target: "/data"),
+                SandboxMount(source: .volume(base: "/srv/volumes", name: "notebooks"), target: "/data/notebooks"),
+            ])
+        #expect(plan.devices == [.render, .kvm])
+        #expect(plan.capabilities == [.changeOwners, .bindLowPorts])
+        #expect(plan.landlock == policy.landlock)
+        #expect(plan.cgroup.memoryHighBytes == 1_800_000_000)
+        #expect(plan.cgroup.cpuWeight == 50)
+        #expect(plan.cgroup.ioWeight == 200)
+        #expect(plan.cgroup.io == policy.limits.io)
+        #expect(plan.lifetimeSeconds == 86_400)
+        #expect(plan.idleSeconds == 1800)
+        #expect(plan.filter == SeccompProgram(policy.seccomp).bytes)
+
+        var reader = WireReader(PlanCompiler.encode(compiled.plans))
+        #expect(try reader.readCount(limit: 10) == 1)
+        #expect(try SandboxPlan(from: &reader) == plan)
+        #expect(reader.isAtEnd)
+    }
+
+    @Test("Volumes of a policy that names no base are beside the folder of policies")
+    func volumes() throws {
+        try addImage("repl")
+        try folder.write("policies/repl.json", #"{"mounts": [{"volume": "v", "at": "/v"}]}"#)
+        let volume = SandboxMount.Source.volume(base: "\(folder.path)/volumes", name: "v")
+        #expect(try compile().plans.first?.mounts.map(\.source) == [volume])
+    }
+
+    @Test("A policy under which the image cannot listen on its own port is an error that names the policy")
+    func portNotListenedOn() throws {
+        try addImage("repl")
+        try folder.write("policies/default.json", #"{"landlock": {"execute": ["/"], "listen": [80]}}"#)
+        #expect(
+            try compile().errors.map(\.description) == [
+                "policy default.json: landlock.listen: lacks 8080, which is the port of image repl; add it"
+            ])
+    }
+
+    @Test("A folder of policies must be named so that its neighbour is known")
+    func policiesPath() {
+        for path in ["policies", "/a/../policies"] {
+            #expect(throws: PolicyError.self) {
+                try PlanCompiler.compile(imagesPath: images, policiesPath: path, trust: .anyOwner)
+            }
+        }
+    }
+
     @Test("An image takes its own policy, else default.json, else the built-in default")
     func whichPolicy() throws {
         try addImage("own")
@@ -122,7 +181,7 @@ final class PlanCompilerTests {
         ),
         (
             #"{"name": "m", "command": ["/bin/sh"], "user": 0}"#,
-            "user: is not a known field; known are command, environment, name, port, working_directory"
+            "user: is not a known field; known are command, digest, environment, name, port, source, working_directory"
         ),
         (
             #"{"name": "m", "command": ["/bin/sh"], "environment": {"SESSION_BACKEND_ID": "x"}}"#,
