@@ -88,10 +88,19 @@ static int listen_on_loopback(void) {
 }
 
 static const char *const temporary_files[] = {"/tmp/" CANARY_NAME, "/dev/shm/" CANARY_NAME};
+#define SOCKET_FILE "/tmp/" CANARY_NAME ".socket"
+
+static int make_socket_file(void) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = SOCKET_FILE};
+    unlink(SOCKET_FILE);
+    return bind(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), (struct sockaddr *)&address, sizeof address);
+}
+
 static int memory_segment;
 
 static void clear_away(void) {
     for (int i = 0; i < 2; i++) unlink(temporary_files[i]);
+    unlink(SOCKET_FILE);
     mq_unlink("/" CANARY_NAME);
     if (memory_segment >= 0) shmctl(memory_segment, IPC_RMID, NULL);
 }
@@ -116,6 +125,9 @@ static int write_facts(const char *facts, int port) {
 // What a careless starter passes on: groups, a key, a variable, open folders, its terminal as standard input.
 static void become_careless_starter(int terminal) {
     const gid_t groups[] = {4, 12};
+    setsid();
+    dup2(terminal, 0);    // first: its own number may be one of those below
+    ioctl(0, TIOCSCTTY, 0);
     setgroups(2, groups);
     syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0);
     // Whoever possesses it, and any user: what protects it is only that the keyring is another.
@@ -127,9 +139,6 @@ static void become_careless_starter(int terminal) {
     dup2(folder, 9);
     dup2(folder, 200);
     if (folder > 2 && folder != 9) close(folder);
-    setsid();
-    dup2(terminal, 0);
-    ioctl(0, TIOCSCTTY, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
@@ -143,7 +152,7 @@ int run_between_canaries(const char *facts, char **command) {
     mqd_t queue = mq_open("/" CANARY_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0666, NULL);
     int port = listen_on_loopback();
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (listen_on_abstract_socket() != 0 || memory_segment < 0 || queue == (mqd_t)-1 || port < 0 || master < 0 ||
+    if (listen_on_abstract_socket() != 0 || make_socket_file() != 0 || memory_segment < 0 || queue == (mqd_t)-1 || port < 0 || master < 0 ||
         grantpt(master) != 0 || unlockpt(master) != 0 || write_facts(facts, port) != 0) {
         clear_away();
         return fail("the canaries");

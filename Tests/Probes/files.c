@@ -207,11 +207,8 @@ static struct finding no_set_user_id(void) { return flag_everywhere("nosuid", NU
 static struct finding no_devices(void) { return flag_everywhere("nodev", "devpts"); }
 
 static struct finding root_of_image(void) {
-    // A file of the image itself: what is written to it another sandbox must not see. Opened, never written.
-    struct stat status;
-    const char *program = "/probe";
-    if (stat(program, &status) != 0) return found(INFO, "the image has no %s", program);
-    return must_not_open(program, O_WRONLY);
+    // What is written to the image the next sandbox of it would see. Opened, never written.
+    return must_not_open(LOCKED_FILE, O_WRONLY);
 }
 
 const struct probe file_probes[] = {
@@ -260,6 +257,6 @@ const struct probe file_probes[] = {
     {"image-device", 23, "a device node of the image", image_device},
     {"mounts-nosuid", 22, "a mount that honours set-user-id files", no_set_user_id},
     {"mounts-nodev", 23, "a mount on which device nodes work", no_devices},
-    {"image-writable", 1, "a program of the image can be overwritten", root_of_image},
+    {"image-writable", 1, "a file of the image can be overwritten", root_of_image},
     {0},
 };

@@ -5,9 +5,10 @@
 //   probe NAME…                  only these
 //   probe list                   prints "ROW NAME threat" for each
 //   probe prepare ROOT           puts the probe and what it needs into a root file system
+//   probe flip FOLDER TARGET     swaps FOLDER/spot between a folder and a link to TARGET until it is ended
 //   probe host FACTS COMMAND…    runs a command while there is on the host what must not be reached from a sandbox,
 //                                and writes to the file FACTS, which the sandbox must have at /probe-canaries, what
-//                                it is called
+//                                it is called (elsewhere, the variable PLANE_PROBE_FACTS names the file)
 #include "probe.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,7 +67,8 @@ static const char *line_after(const char *file, const char *name, char separator
 
 const char *canary(const char *name) {
     static char value[512];
-    return line_after(CANARIES, name, ' ', value, sizeof value);
+    const char *elsewhere = getenv("PLANE_PROBE_FACTS");
+    return line_after(elsewhere ? elsewhere : CANARIES, name, ' ', value, sizeof value);
 }
 
 const char *status_line(const char *file, const char *name) {
@@ -106,6 +109,20 @@ static int wanted(const char *name, int count, char **words) {
     return count == 0;
 }
 
+static int flip(const char *folder, const char *target) {
+    char spot[4096], other[4096];
+    snprintf(spot, sizeof spot, "%s/spot", folder);
+    snprintf(other, sizeof other, "%s/other", folder);
+    if ((mkdir(spot, 0777) != 0 && errno != EEXIST) || (symlink(target, other) != 0 && errno != EEXIST)) {
+        perror("probe: flip");
+        return 120;
+    }
+    puts("flipping");
+    fflush(stdout);
+    // A mount on it by a neighbour's sandbox is in that one's namespace, so that this goes on.
+    for (;;) renameat2(AT_FDCWD, spot, AT_FDCWD, other, RENAME_EXCHANGE);
+}
+
 static void note_inherited_descriptors(void) {
     size_t length = 0;
     for (int number = 3; number < 1024 && length < sizeof inherited_descriptors - 8; number++)
@@ -124,6 +141,7 @@ int main(int count, char **words) {
         printf("%d %s\n", (int)geteuid(), status_line("/proc/self/status", "CapEff"));
         return 0;
     }
+    if (count == 4 && strcmp(words[1], "flip") == 0) return flip(words[2], words[3]);
     int listing = count == 2 && strcmp(words[1], "list") == 0;
     for (size_t list = 0; list < sizeof lists / sizeof *lists; list++) {
         for (const struct probe *probe = lists[list]; probe->name; probe++) {

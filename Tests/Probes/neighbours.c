@@ -89,6 +89,22 @@ static struct finding host_file(void) {
     return found(SAFE, "%s", strerror(errno));
 }
 
+// The way out of a root that is only changed: another root below, and up from a folder that it does not hold.
+static struct finding leave_root(void) {
+    const char *path = canary("file");
+    char folder[] = "/tmp/probe-XXXXXX", inside[600];
+    if (!path) return found(INFO, "no file of the host is known");
+    if (!mkdtemp(folder)) return found(INFO, "no folder in /tmp: %s", strerror(errno));
+    long changed = chroot(folder);
+    int refused = errno;
+    rmdir(folder);
+    if (changed != 0) return found(SAFE, "chroot: %s", strerror(refused));
+    for (int i = 0; i < 64; i++)
+        if (chdir("..") != 0) break;
+    snprintf(inside, sizeof inside, ".%s", path);
+    return access(inside, F_OK) == 0 ? found(OPEN, "%s is there", path) : found(SAFE, "%s", strerror(errno));
+}
+
 static struct finding host_temporary(void) {
     if (access("/tmp/" CANARY_NAME, F_OK) == 0) return found(OPEN, "/tmp is the host's");
     return access("/dev/shm/" CANARY_NAME, F_OK) == 0 ? found(OPEN, "/dev/shm is the host's")
@@ -207,6 +223,7 @@ const struct probe neighbour_probes[] = {
     {"host-process", 18, "a process of the host", host_process},
     {"host-name", 0, "the host's name", host_name},
     {"host-file", 35, "a file of the host, by four ways", host_file},
+    {"leave-root", 35, "chroot, and up from there", leave_root},
     {"host-temporary", 39, "/tmp or /dev/shm of the host", host_temporary},
     {"file-lock", 38, "a lock that another holds on a file of the image", file_lock},
     {"others-visible", 18, "processes of another user in /proc", others_visible},
