@@ -124,7 +124,8 @@ extension JSONReader {
         guard variables.count <= 256 else {
             throw InvalidValue(field: path, problem: "has \(variables.count) variables; at most 256 are allowed")
         }
-        let bytes = variables.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+        // With the sign between them, as a plan and the command have it.
+        let bytes = variables.reduce(0) { $0 + $1.key.utf8.count + 1 + $1.value.utf8.count }
         guard bytes <= Executable.environmentBytesMax else {
             throw InvalidValue(
                 field: path, problem: "is \(bytes) bytes long; at most \(Executable.environmentBytesMax) are allowed")

@@ -98,6 +98,24 @@ final class PlanCompilerTests {
         #expect(reader.isAtEnd)
     }
 
+    @Test("The largest variable that passes fits into a plan, and one byte more is refused")
+    func largestVariable() throws {
+        try addImage("repl")
+        func compile(bytes: Int) throws -> CompiledPlans {
+            let value = String(repeating: "x", count: bytes - 2)
+            try folder.write("policies/repl.json", #"{"environment": {"A": "\#(value)"}}"#)
+            return try self.compile()
+        }
+        let plans = try compile(bytes: Executable.environmentBytesMax).plans
+        var reader = WireReader(PlanCompiler.encode(plans))
+        #expect(try reader.readCount(limit: 1) == 1)
+        #expect(try SandboxPlan(from: &reader) == plans.first)
+        #expect(
+            try compile(bytes: Executable.environmentBytesMax + 1).errors.map(\.description) == [
+                "policy repl.json: environment: is 32769 bytes long; at most 32768 are allowed"
+            ])
+    }
+
     @Test("Volumes of a policy that names no base are beside the folder of policies")
     func volumes() throws {
         try addImage("repl")
