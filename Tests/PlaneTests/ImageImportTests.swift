@@ -340,7 +340,8 @@ struct ImageImportTests {
         #expect(refused.errors.contains("in use by plane run (process \(running.pid))"), "\(refused.errors)")
         #expect(try plane(["image", "rm", "other"]).status == 0)
         #expect(try images.contains("demo"))
-        kill(running.pid, SIGKILL)
+        // Passed on to the command; whoever is killed instead leaves its cgroup behind.
+        kill(running.pid, SIGTERM)
         _ = try running.finish()
         while try !ImageUse.sandboxes(of: root).isEmpty { poll(nil, 0, 5) }
         #expect(try plane(["image", "rm", "demo"]).status == 0)
