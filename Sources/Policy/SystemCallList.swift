@@ -47,7 +47,7 @@ enum SystemCallList {
         accept accept4 bind connect epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 \
         epoll_wait epoll_wait_old eventfd eventfd2 getpeername getsockname getsockopt listen mq_getsetattr mq_notify \
         mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd pipe pipe2 poll ppoll pselect6 \
-        recvfrom recvmmsg recvmsg select semctl semget semop semtimedop sendmmsg sendmsg sendto setsockopt shmat shmctl \
+        recvfrom recvmmsg recvmsg select semctl semget semop semtimedop sendmmsg sendmsg sendto shmat shmctl \
         shmdt shmget shutdown
         """
 
@@ -106,6 +106,9 @@ enum SystemCallList {
         "personality": .byValue(argument: 0, allowing(harmlessPersonalities), otherwise: .refuse(EPERM)),
         // What the kernel itself answers for an option that it does not know.
         "prctl": .byValue(argument: 0, allowing(processControls), otherwise: .refuse(EINVAL)),
+        // TCP_ULP puts TLS and the like into the kernel, under a socket of anybody; what a kernel without them answers.
+        "setsockopt": .byValue(
+            argument: 1, [6: .byValue(argument: 2, [31: .refuse(ENOENT)], otherwise: .allow)], otherwise: .allow),
         "socket": .byValue(
             argument: 0,
             [
