@@ -145,6 +145,18 @@ public enum Signals {
     /// splice(2) has no MSG_NOSIGNAL, so a write to a reset peer would end the process.
     public static func ignoreBrokenPipe() { _ = plane_signal_ignore(SIGPIPE) }
 
+    /// The signals that this process ignores. Those that it handles are reset by every exec, these are not.
+    public static func ignored() -> [Int32] {
+        (1..<65).filter { plane_signal_is_ignored(Int32($0)) == 1 }.map(Int32.init)
+    }
+
+    /// Unblocks every signal and gives some their default action.
+    /// - Parameter ignored: those that may be ignored, found out beforehand.
+    public static func resetForExec(ignored: [Int32]) {
+        for signal in ignored { _ = plane_signal_default(signal) }
+        _ = plane_sigmask(SIG_SETMASK, 0)
+    }
+
     /// Unblocks every signal and gives each its default action, as a program expects that is about to be exec'ed.
     public static func resetForExec() {
         for signal in 1..<65 where signal != SIGKILL && signal != SIGSTOP { _ = plane_signal_default(Int32(signal)) }

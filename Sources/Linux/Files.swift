@@ -99,6 +99,15 @@ public enum File {
         return names.sorted()
     }
 
+    /// Takes an exclusive lock of bytes of an open file, which need not exist, for as long as the descriptor lives.
+    /// fcntl(2), F_OFD_SETLK. - Returns: false when somebody else holds one of them.
+    public static func lock(_ file: borrowing Descriptor, bytes: Range<UInt64>) throws(SystemError) -> Bool {
+        let outcome = plane_lock_range(file.raw, bytes.lowerBound, UInt64(bytes.count))
+        if outcome == -Int(EAGAIN) || outcome == -Int(EACCES) { return false }
+        try check("fcntl F_OFD_SETLK", outcome)
+        return true
+    }
+
     /// Takes an exclusive lock for as long as the descriptor lives. flock(2).
     /// - Returns: nil when somebody else holds it.
     public static func lock(_ path: String) throws(SystemError) -> Descriptor? {

@@ -51,6 +51,26 @@ public struct DetachedMount: ~Copyable {
         self.descriptor = Descriptor(owning: Int32(try check("fsmount \(type)", mounted)))
     }
 
+    /// An overlay whose layers are given by descriptors, of mounts that may be attached nowhere. Linux 6.15.
+    public init(
+        overlay lower: borrowing Descriptor, upper: borrowing Descriptor, work: borrowing Descriptor,
+        options: [(String, String?)], attributes: MountAttributes
+    ) throws(SystemError) {
+        let context = Descriptor(owning: Int32(try check("fsopen overlay", plane_fsopen("overlay", 1))))
+        let setString: UInt32 = 1
+        let setDescriptor: UInt32 = 5
+        let create: UInt32 = 6
+        for (key, layer) in [("lowerdir+", lower.raw), ("upperdir", upper.raw), ("workdir", work.raw)] {
+            try check("fsconfig overlay \(key)", plane_fsconfig(context.raw, setDescriptor, key, nil, layer))
+        }
+        for (key, value) in options {
+            try check("fsconfig overlay \(key)", plane_fsconfig(context.raw, setString, key, value, 0))
+        }
+        try check("fsconfig overlay create", plane_fsconfig(context.raw, create, nil, nil, 0))
+        let mounted = plane_fsmount(context.raw, 1, UInt32(attributes.rawValue))
+        self.descriptor = Descriptor(owning: Int32(try check("fsmount overlay", mounted)))
+    }
+
     /// Shows the files' owners through a user namespace's mapping. MOUNT_ATTR_IDMAP, Linux 5.12. Before attaching only.
     public borrowing func mapOwners(through userNamespace: borrowing Descriptor) throws(SystemError) {
         var attr = plane_mount_attr()
@@ -74,6 +94,25 @@ public struct DetachedMount: ~Copyable {
             "move_mount", plane_move_mount(descriptor.raw, "", target.raw, "", fromEmptyPath | toEmptyPath))
     }
 
+    /// Puts it on top of a name in a folder whose names cannot be links, as those of /proc's own files cannot. move_mount(2).
+    public borrowing func attach(onto name: String, in folder: borrowing Descriptor) throws(SystemError) {
+        let fromEmptyPath: UInt32 = 0x04
+        try check("move_mount \(name)", plane_move_mount(descriptor.raw, "", folder.raw, name, fromEmptyPath))
+    }
+
+    /// Copies the mount of a name in a folder, without what is mounted below. open_tree(2), OPEN_TREE_CLONE.
+    public init(copying name: String, in folder: borrowing Descriptor) throws(SystemError) {
+        let clone: UInt32 = 1
+        let opened = plane_open_tree(folder.raw, name, clone | UInt32(O_CLOEXEC) | noFollow)
+        self.descriptor = Descriptor(owning: Int32(try check("open_tree \(name)", opened)))
+    }
+
+    /// Puts it on top of a name, and leaves the descriptor to the process's end: for a process that is about to exec.
+    public consuming func attachForGood(onto name: String, in folder: borrowing Descriptor) throws(SystemError) {
+        try attach(onto: name, in: folder)
+        _ = descriptor.release()
+    }
+
     /// Puts it at a path of the calling process's own tree. move_mount(2).
     public borrowing func attach(at path: String) throws(SystemError) {
         let fromEmptyPath: UInt32 = 0x04
@@ -83,6 +122,7 @@ public struct DetachedMount: ~Copyable {
 
 private let at_fdcwd: Int32 = -100
 private let emptyPath: UInt32 = 0x1000
+private let noFollow: UInt32 = 0x100
 
 /// The mount tree of the calling process. mount_namespaces(7).
 public enum MountTree {
@@ -117,6 +157,13 @@ public enum MountTree {
         try check("pivot_root", plane_pivot_root(".", "."))
         try detach(".")
         try check("chdir /", result(chdir("/")))
+    }
+
+    /// Makes the folder that a descriptor refers to the root of the calling process, and leaves the old root where it is.
+    /// chroot(2).
+    package static func changeRoot(to root: borrowing Descriptor) throws(SystemError) {
+        try check("fchdir", result(fchdir(root.raw)))
+        try check("chroot", result(chroot(".")))
     }
 
     /// Makes a device node. mknod(2).

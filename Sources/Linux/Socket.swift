@@ -193,6 +193,11 @@ public enum Socket {
         public let descriptors: [Int32]
     }
 
+    /// Waits for the next packet and tells how long it is, 0 when the peer has gone. recv(2) with MSG_PEEK.
+    public static func nextPacketLength(_ socket: Int32) throws(SystemError) -> Int {
+        try check("recv", retrying { plane_next_packet_length(socket) })
+    }
+
     /// Receives one packet. recvmsg(2). - Returns: nil when a nonblocking socket has none now.
     public static func receivePacket(_ socket: Int32, capacity: Int) throws(SystemError) -> ReceivedPacket? {
         var bytes = [UInt8](repeating: 0, count: capacity)

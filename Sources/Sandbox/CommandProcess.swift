@@ -4,33 +4,64 @@ import Linux
 import Model
 
 /// The process that becomes the command: it gives up everything, in an order that leaves nothing to get back.
+///
+/// It shares the memory of the sandbox's first process, which waits: nothing it allocates is ever given back, and it never
+/// returns but to end.
 struct CommandProcess {
+    /// What becomes 0, 1 and 2.
+    enum Streams {
+        /// Three descriptors.
+        case descriptors([Int32])
+        /// One terminal for all three, which the command also controls.
+        case terminal(Int32)
+    }
+
     let plan: SandboxPlan
-    let start: Sandbox.Start
+    let environment: [String]
+    let streams: Streams
     let report: Int32
+    let landlock: LandlockLayer
+    let ignoredSignals: [Int32]
+    let omitted: Set<SandboxLayer>
 
     /// Drops, and execs. Each line says what would be possible if it came later.
-    func run() -> Never {
+    /// - Returns: the exit status, when it could not.
+    func run() -> Int32 {
         do throws(SandboxFailure) {
             try enterWorkingDirectory()  // after pivot_root: it is a folder of the image or nothing
             do throws(SystemError) {
+                if !omitted.contains(.resourceLimits) { try setResourceLimits() }  // raising is impossible afterwards
+                if !omitted.contains(.ownSession) { setsid() }  // a terminal of its own, never the warden's
                 try takeStreams()  // while descriptors other than 0, 1 and 2 are still known
-                try setResourceLimits()  // before the user changes: raising is impossible afterwards
-                setsid()  // a terminal of its own, never the warden's
-                try Identity.dropBoundingSet(keeping: [])  // before the capabilities go: CAP_SETPCAP is still ours
-                try Identity.lockSecureBits(keepingCapabilities: false)  // needs CAP_SETPCAP too
-                try Identity.become(user: plan.userID, group: plan.groupID)  // setgroups is impossible afterwards
-                try Identity.setCapabilities([])  // the secure bits keep setresuid from doing it for us
-                Signals.resetForExec()  // the warden's mask would outlive the exec
-                try Identity.setNoNewPrivileges()  // the filter below needs it
-                try closeDescriptors()  // a leaked folder is a way out (CVE-2024-21626)
-                try installFilter()  // last: the calls above are not in the list
+                try dropPrivileges()
+                Signals.resetForExec(ignored: ignoredSignals)  // the warden's mask would outlive the exec
+                // Landlock and the filter below need it.
+                if !omitted.contains(.noNewPrivileges) { try Identity.setNoNewPrivileges() }
+            } catch { throw SandboxFailure(.identity, error) }
+            // By name, so while names are looked up with the command's own rights.
+            if !omitted.contains(.landlock) { try landlock.restrictSelf() }
+            do throws(SystemError) {
+                // A leaked folder is a way out (CVE-2024-21626).
+                if !omitted.contains(.closedDescriptors) { try closeDescriptors() }
+                if !omitted.contains(.seccomp) { try installFilter() }  // last: the calls above are not in the list
             } catch { throw SandboxFailure(.identity, error) }
             throw exec()
         } catch {
             error.send(to: report)
-            CurrentProcess.exitImmediately(127)
+            return 127
         }
+    }
+
+    private func dropPrivileges() throws(SystemError) {
+        let kept = plan.capabilities.map(\.number)
+        if !omitted.contains(.boundingSet), !kept.contains(Identity.kill) {
+            try Identity.dropBoundingSet([Identity.kill])  // before the capabilities go: CAP_SETPCAP is still ours
+        }
+        // Needs CAP_SETPCAP too.
+        if !omitted.contains(.secureBits) { try Identity.lockSecureBits(kept.isEmpty ? .ambientClosed : .ambientOpen) }
+        if !omitted.contains(.commandUser) { try Identity.become(user: plan.userID, group: plan.groupID) }
+        // The secure bits keep setresuid from doing it for us.
+        if !omitted.contains(.capabilities) { try Identity.setCapabilities(kept) }
     }
 
     private func enterWorkingDirectory() throws(SandboxFailure) {
@@ -41,7 +72,14 @@ struct CommandProcess {
 
     /// Streams come as any three numbers; they are lifted out of the way first, so that none overwrites another.
     private func takeStreams() throws(SystemError) {
-        let sources = [start.streams.input, start.streams.output, start.streams.error]
+        let sources: [Int32]
+        switch streams {
+        case .descriptors(let three): sources = three
+        case .terminal(let side):
+            let taken = plane_terminal_control(side)
+            if taken < 0 { throw SystemError(Int32(-taken), "ioctl TIOCSCTTY") }
+            sources = [side, side, side]
+        }
         var lifted: [Int32] = []
         for source in sources {
             let copy = plane_fcntl(source, F_DUPFD_CLOEXEC, 64)
@@ -60,9 +98,13 @@ struct CommandProcess {
             (8, 64 << 10),  // RLIMIT_MEMLOCK, which the Glibc module lacks: pages that cannot be swapped
             (12, 800 << 10),  // RLIMIT_MSGQUEUE, likewise: POSIX message queues are kernel memory
         ]
-        if let seconds = plan.cpuTimeSeconds { limits.append((Int32(RLIMIT_CPU.rawValue), seconds)) }
+        // The warden counts the time of all processes together; this holds should it be held up. A second later, so that
+        // the warden is the one who tells.
+        if let seconds = plan.cpuTimeSeconds { limits.append((Int32(RLIMIT_CPU.rawValue), seconds + 1)) }
         for (resource, value) in limits {
-            let set = plane_prlimit(resource, value, value)
+            // At the soft limit of processor time comes SIGXCPU, which tells why; at the hard one, a second later, SIGKILL.
+            let hard = resource == Int32(RLIMIT_CPU.rawValue) ? value + 1 : value
+            let set = plane_prlimit(resource, value, hard)
             if set < 0 { throw SystemError(Int32(-set), "prlimit of resource \(resource) to \(value)") }
         }
     }
@@ -92,7 +134,7 @@ struct CommandProcess {
 
     private func exec() -> SandboxFailure {
         var arguments: [UnsafeMutablePointer<CChar>?] = plan.command.map { strdup($0) }
-        var environment: [UnsafeMutablePointer<CChar>?] = start.environment.map { strdup($0) }
+        var environment: [UnsafeMutablePointer<CChar>?] = self.environment.map { strdup($0) }
         arguments.append(nil)
         environment.append(nil)
         if let path = arguments[0] { execve(path, &arguments, &environment) }

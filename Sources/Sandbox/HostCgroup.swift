@@ -6,11 +6,15 @@ import Model
 public struct HostCgroup: Sendable {
     /// Controllers that the limits of a sandbox need.
     public static let needed = ["memory", "cpu", "pids"]
+    /// Controllers that only some policies ask for.
+    private static let useful = ["io"]
 
     /// Where the sandboxes' folders are.
     public let root: Cgroup
     /// The needed controllers that are not offered there; their limits cannot be enforced.
     public let missing: [String]
+    /// The controllers that sandboxes have.
+    private let offered: Set<String>
 
     /// Makes the folder and hands the controllers down to it.
     /// - Parameters:
@@ -21,10 +25,11 @@ public struct HostCgroup: Sendable {
         }
         let top = Cgroup(path: mount)
         root = top.child(name)
-        let offered = try top.controllers()
+        offered = try top.controllers().intersection(Self.needed + Self.useful)
+        let offered = offered
         missing = Self.needed.filter { !offered.contains($0) }
         try root.create()
-        let wanted = Self.needed.filter(offered.contains).map { "+" + $0 }.joined(separator: " ")
+        let wanted = offered.sorted().map { "+" + $0 }.joined(separator: " ")
         if !wanted.isEmpty {
             try top.write(wanted, to: "cgroup.subtree_control")
             try root.write(wanted, to: "cgroup.subtree_control")
@@ -32,18 +37,24 @@ public struct HostCgroup: Sendable {
     }
 
     /// Makes a sandbox's folder and writes its limits, before any process is in it.
-    func make(_ cgroup: Cgroup, _ limits: SandboxPlan.CgroupLimits) throws(SystemError) {
+    func make(_ cgroup: Cgroup, _ settings: [CgroupSetting]) throws(SystemError) {
         try cgroup.create()
-        if !missing.contains("memory") {
-            try cgroup.write(String(limits.memoryMaxBytes), to: "memory.max")
-            try cgroup.write(String(limits.swapMaxBytes), to: "memory.swap.max")
-            // One process of a group that ran out of memory is no sandbox any more: the kernel ends all of it at once.
-            try cgroup.write("1", to: "memory.oom.group")
+        try write(settings, to: cgroup)
+    }
+
+    /// Writes limits, also those of a sandbox that runs.
+    func write(_ settings: [CgroupSetting], to cgroup: Cgroup) throws(SystemError) {
+        for setting in settings {
+            guard offered.contains(String(setting.controller)) else {
+                // Without one of the needed controllers the warden has been told to go on without limits.
+                if !missing.isEmpty { continue }
+                throw SystemError(
+                    ENOTSUP, "\(setting.file) is asked for, and cgroup v2 offers no such controller on this machine")
+            }
+            do throws(SystemError) { try cgroup.write(setting.value, to: setting.file) } catch {
+                guard error.code == ENOENT, setting.need == .whereOffered else { throw error }
+            }
         }
-        if !missing.contains("cpu") {
-            try cgroup.write("\(limits.cpuQuotaMicroseconds) \(limits.cpuPeriodMicroseconds)", to: "cpu.max")
-        }
-        if !missing.contains("pids") { try cgroup.write(String(limits.pidsMax), to: "pids.max") }
     }
 
     /// Kills and removes what a maker of sandboxes that was killed itself has left behind, and waits until it is gone.
@@ -59,7 +70,9 @@ public struct HostCgroup: Sendable {
                 var watch = pollfd(fd: events.raw, events: Int16(POLLPRI), revents: 0)
                 _ = poll(&watch, 1, 100)
             }
-            _ = try cgroup.remove()
+            // The kernel lets go of an empty cgroup within a tick or two; there is no event for that moment.
+            let deadline = BootInstant.now + .seconds(5)
+            while try !cgroup.remove(), BootInstant.now < deadline { poll(nil, 0, 1) }
         }
     }
 

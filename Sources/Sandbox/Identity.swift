@@ -5,9 +5,14 @@ import Linux
 
 /// Users, groups and capabilities of the calling process. credentials(7), capabilities(7).
 enum Identity {
-    /// Takes a user and a group, and leaves every supplementary group. setresuid(2).
+    /// CAP_KILL: to signal processes of other users.
+    static let kill: UInt8 = 5
+
+    /// Leaves every supplementary group. setgroups(2).
+    static func leaveGroups() throws(SystemError) { try succeed("setgroups", plane_setgroups(0, nil)) }
+
+    /// Takes a user and a group. setresuid(2).
     static func become(user: UInt32, group: UInt32) throws(SystemError) {
-        try succeed("setgroups", plane_setgroups(0, nil))
         try succeed("setresgid", plane_setresgid(group))
         try succeed("setresuid", plane_setresuid(user))
     }
@@ -21,27 +26,43 @@ enum Identity {
     }
 
     /// Empties the bounding set but for what is kept: nothing that is exec'ed later can get a capability back.
-    static func dropBoundingSet(keeping kept: [Int32]) throws(SystemError) {
-        for capability in 0..<Int32(cap_max_bits()) where !kept.contains(capability) {
-            guard cap_drop_bound(cap_value_t(capability)) == 0 else {
-                throw SystemError(errno, "prctl PR_CAPBSET_DROP")
-            }
+    static func dropBoundingSet(keeping kept: [UInt8]) throws(SystemError) {
+        try dropBoundingSet((0..<UInt8(cap_max_bits())).filter { !kept.contains($0) })
+    }
+
+    /// Takes capabilities out of the bounding set.
+    static func dropBoundingSet(_ capabilities: [UInt8]) throws(SystemError) {
+        for capability in capabilities where cap_drop_bound(cap_value_t(capability)) != 0 {
+            throw SystemError(errno, "prctl PR_CAPBSET_DROP")
         }
     }
 
+    /// Whether a process may still raise ambient capabilities after its secure bits are locked.
+    enum AmbientChoice {
+        /// For one that keeps capabilities through an exec.
+        case ambientOpen
+        /// For one that keeps none.
+        case ambientClosed
+    }
+
     /// Uid 0 gets nothing from being 0, and none of these switches can be turned back. capabilities(7), securebits.
-    static func lockSecureBits(keepingCapabilities: Bool) throws(SystemError) {
+    static func lockSecureBits(_ choice: AmbientChoice) throws(SystemError) {
         let setSecureBits: Int32 = 28
         let noRoot: UInt = 1 << 0 | 1 << 1
         let noSetUserFixup: UInt = 1 << 2 | 1 << 3
         let keepCapabilitiesLocked: UInt = 1 << 5
         let noAmbientRaise: UInt = 1 << 6 | 1 << 7
-        let bits = noRoot | noSetUserFixup | keepCapabilitiesLocked | (keepingCapabilities ? 0 : noAmbientRaise)
+        let ambient =
+            switch choice {
+            case .ambientOpen: UInt(0)
+            case .ambientClosed: noAmbientRaise
+            }
+        let bits = noRoot | noSetUserFixup | keepCapabilitiesLocked | ambient
         try succeed("prctl PR_SET_SECUREBITS", plane_prctl(setSecureBits, bits, 0, 0, 0))
     }
 
     /// Leaves exactly these capabilities, in every set that an exec looks at. cap_set_proc(3).
-    static func setCapabilities(_ kept: [Int32]) throws(SystemError) {
+    static func setCapabilities(_ kept: [UInt8]) throws(SystemError) {
         guard let state = cap_init() else { throw SystemError(errno, "cap_init") }
         defer { cap_free(UnsafeMutableRawPointer(state)) }
         var values = kept.map { cap_value_t($0) }

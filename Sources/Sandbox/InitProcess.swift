@@ -12,20 +12,24 @@ public enum InitProcess {
     public static let name = "plane-init"
 
     /// Turns the sandbox's first process into its init.
-    static func become(program: Int32, socket: Int32, command: Int32) throws(SandboxFailure) -> Never {
+    static func become(
+        program: Int32, socket: Int32, command: Int32, omitted: Set<SandboxLayer>
+    ) throws(SandboxFailure) -> Never {
         do throws(SystemError) {
-            let capKill: Int32 = 5
             let null = try File.open("/dev/null", O_RDWR)
             for number: Int32 in 0..<3 where dup2(null.raw, number) < 0 { throw SystemError(errno, "dup2") }
             try keepDescriptors(program: program, socket: socket)
-            try Identity.dropBoundingSet(keeping: [capKill])
-            try Identity.lockSecureBits(keepingCapabilities: true)
-            try Identity.become(user: UserRange.initUserInside, group: UserRange.initUserInside)
-            try Identity.setCapabilities([capKill])
+            if !omitted.contains(.boundingSet) { try Identity.dropBoundingSet(keeping: [Identity.kill]) }
+            try Identity.lockSecureBits(.ambientOpen)
+            if !omitted.contains(.initUser) {
+                try Identity.become(user: UserRange.initUserInside, group: UserRange.initUserInside)
+                try Identity.setCapabilities([Identity.kill])
+            }
             try Identity.setNoNewPrivileges()
             // After the last change of credentials, each of which clears it.
             try CurrentProcess.setParentDeathSignal(SIGKILL)
         } catch { throw SandboxFailure(.initProcess, error) }
+        if omitted.contains(.initProgram) { run(command: command) }
         var arguments: [UnsafeMutablePointer<CChar>?] = [strdup(name), strdup(String(command)), nil]
         var environment: [UnsafeMutablePointer<CChar>?] = [strdup("SWIFT_BACKTRACE=enable=no"), nil]
         let emptyPath: Int32 = 0x1000

@@ -1,6 +1,5 @@
 import Glibc
 public import Linux
-public import Model
 
 /// One running sandbox, as its warden holds it. Its processes end with `kill`; its remains go with `finish`.
 public struct Sandbox: ~Copyable {
@@ -8,142 +7,43 @@ public struct Sandbox: ~Copyable {
     public let cgroup: Cgroup
     /// pid 1 of the sandbox; readable once all of the sandbox has ended.
     public let process: ProcessDescriptor
-    private let range: UserRange
+    /// pid 1's id on the host. It means this process until it is reaped.
+    let pid: Int32
+    let range: UserRange
+    /// The other side of its command's terminal, if it was launched with one.
+    public internal(set) var terminal: Descriptor?
     private let networkNamespace: Descriptor
     private let initSocket: Descriptor
 
-    /// Where the command's input and output go. The descriptors stay the caller's.
-    public struct StandardStreams: Sendable {
-        /// The descriptor that becomes 0.
-        public let input: Int32
-        /// The descriptor that becomes 1.
-        public let output: Int32
-        /// The descriptor that becomes 2.
-        public let error: Int32
-
-        /// - Parameters: open descriptors.
-        public init(input: Int32, output: Int32, error: Int32) {
-            self.input = input
-            self.output = output
-            self.error = error
-        }
+    init(
+        cgroup: Cgroup, _ first: consuming FirstProcess, range: UserRange,
+        networkNamespace: consuming Descriptor, initSocket: consuming Descriptor
+    ) {
+        self.cgroup = cgroup
+        pid = first.pid
+        process = first.descriptor
+        self.range = range
+        self.networkNamespace = networkNamespace
+        self.initSocket = initSocket
+        terminal = nil
     }
 
-    /// What one start needs beyond the plan.
-    public struct Start: Sendable {
-        /// Names the cgroup.
-        public let name: String
-        /// `NAME=VALUE`, complete.
-        public let environment: [String]
-        /// The command's streams.
-        public let streams: StandardStreams
-
-        /// - Parameters: as the properties say.
-        public init(name: String, environment: [String], streams: StandardStreams) {
-            self.name = name
-            self.environment = environment
-            self.streams = streams
-        }
-    }
-
-    /// Starts a sandbox and returns once its command has been exec'ed. Whatever fails, nothing of it is left.
+    /// Makes a sandbox, launches its command and waits until it is exec'ed. Whatever fails, nothing of it is left.
     /// - Parameters:
-    ///   - plan: what the sandbox is.
-    ///   - image: the open root folder of the image.
-    ///   - start: what this start adds.
-    ///   - host: what all sandboxes share.
+    ///   - name: names the cgroup.
+    ///   - environment: `NAME=VALUE`, complete.
     public static func start(
-        _ plan: SandboxPlan, image: borrowing Descriptor, _ start: Start, on host: inout SandboxHost
+        _ image: SandboxImage, name: String, environment: [String], _ streams: SandboxStreams,
+        on host: inout SandboxHost
     ) throws(SandboxFailure) -> Sandbox {
-        guard let range = host.ranges.take() else {
-            throw SandboxFailure(.userRange, call: "all 256 ranges of user ids are in use", code: 0)
-        }
-        let cgroup = host.cgroup.root.child(start.name)
-        do {
-            try step(.cgroup) { () throws(SystemError) in try host.cgroup.make(cgroup, plan.cgroup) }
-            return try launch(plan, image: image, start, on: host, cgroup: cgroup, range: range)
-        } catch {
-            _ = try? cgroup.remove()
-            host.ranges.giveBack(range)
-            throw error
-        }
+        let made = try MadeSandbox.make(image, name: name, on: &host)
+        let starting = try made.launch(environment: environment, streams, on: &host)
+        return try starting.finish(on: &host)
     }
 
-    private static func launch(
-        _ plan: SandboxPlan, image: borrowing Descriptor, _ start: Start, on host: borrowing SandboxHost,
-        cgroup: Cgroup, range: UserRange
-    ) throws(SandboxFailure) -> Sandbox {
-        let folder = try step(.cgroup) { () throws(SystemError) in try cgroup.open() }
-        let channel = try step(.handshake) { () throws(SystemError) in try Socket.packetPair() }
-        let report = try step(.handshake) { () throws(SystemError) in try Pipe() }
-        switch try step(
-            .clone,
-            { () throws(SystemError) in
-                try Clone.process(namespaces: .ofSandbox, cgroup: folder.raw)
-            })
-        {
-        case .child:
-            SandboxChild(
-                plan: plan, start: start, rootMountPoint: host.scratch + "/root", channel: channel.theirs.raw,
-                report: report.writing.raw, initProgram: host.initProgram.raw
-            ).run()
-        case .parent(let pid, let process):
-            let (mine, theirs) = channel.split()
-            let (reading, writing) = report.split()
-            let initSocket = Descriptor(owning: mine)
-            let reports = Descriptor(owning: reading)
-            // Closed here, so that the ends read below are reached when the child's side is.
-            _ = Descriptor(owning: theirs)
-            _ = Descriptor(owning: writing)
-            do {
-                let network = try handOver(
-                    plan, image: image, on: host, range: range, pid: pid, channel: initSocket)
-                try awaitExec(reports)
-                return Sandbox(
-                    cgroup: cgroup, process: process, range: range, networkNamespace: network, initSocket: initSocket)
-            } catch {
-                // Its pid 1 takes every process of its namespace along; only then can the cgroup be removed.
-                _ = try? process.signal(SIGKILL)
-                _ = try? process.reap()
-                throw error
-            }
-        }
-    }
-
-    /// Gives the child its ids and its mounts, without which it cannot go on.
-    private static func handOver(
-        _ plan: SandboxPlan, image: borrowing Descriptor, on host: borrowing SandboxHost, range: UserRange,
-        pid: Int32, channel: borrowing Descriptor
-    ) throws(SandboxFailure) -> Descriptor {
-        do {
-            try File.write(range.map, to: "/proc/\(pid)/uid_map")
-            try File.write(range.map, to: "/proc/\(pid)/gid_map")
-        } catch { throw SandboxFailure(.userRange, error) }
-        let users = try step(.userRange) { () throws(SystemError) in
-            try File.open("/proc/\(pid)/ns/user", O_RDONLY)
-        }
-        let network = try step(.network) { () throws(SystemError) in try File.open("/proc/\(pid)/ns/net", O_RDONLY) }
-        let root = try host.makeRoot(plan, image: image, range: range, userNamespace: users)
-        let devices = try step(.devices) { () throws(SystemError) in
-            try DetachedMount(copying: host.devices)
-        }
-        do {
-            let mounts = [root.descriptor.raw, devices.descriptor.raw]
-            _ = try Socket.sendPacket(channel.raw, [1], descriptors: mounts)
-        } catch { throw SandboxFailure(.handshake, error) }
-        return network
-    }
-
-    /// Waits until the command is exec'ed: then the report pipe's last writing end closes without a word.
-    private static func awaitExec(_ reports: borrowing Descriptor) throws(SandboxFailure) {
-        var watch = pollfd(fd: reports.raw, events: Int16(POLLIN), revents: 0)
-        // The child's list takes milliseconds; a child that does not finish it in this time never will.
-        let startMilliseconds: Int32 = 20_000
-        guard poll(&watch, 1, startMilliseconds) > 0 else {
-            throw SandboxFailure(.handshake, call: "no answer from the new sandbox for 20 s", code: 0)
-        }
-        let bytes = try step(.handshake) { () throws(SystemError) in try reports.readAll(limit: 4096) }
-        if let failure = SandboxFailure(report: bytes) { throw failure }
+    /// Sends a packet to its first process, which waits for it. The descriptors stay the caller's.
+    borrowing func tell(_ bytes: [UInt8], _ descriptors: [Int32]) throws(SystemError) {
+        _ = try Socket.sendPacket(initSocket.raw, bytes, descriptors: descriptors)
     }
 
     /// Asks the command to end: the init passes the signal on to it.
@@ -158,15 +58,10 @@ public struct Sandbox: ~Copyable {
     /// A nonblocking TCP socket in its network namespace, to reach its ports with and nothing else.
     ///
     /// The calling thread must be the warden's only one: it is in the sandbox's namespace for a moment.
-    public borrowing func makeSocket(home: borrowing Descriptor) throws(SystemError) -> Descriptor {
+    public borrowing func makeSocket(on host: borrowing SandboxHost) throws(SystemError) -> Descriptor {
         try Namespaces.enter(networkNamespace, .network)
-        let made: Result<Int32, SystemError>
-        do { made = .success(try Socket.tcp().release()) } catch { made = .failure(error) }
-        do { try Namespaces.enter(home, .network) } catch {
-            preconditionFailure(
-                "the warden cannot leave a sandbox's network namespace (\(error)); it must not go on in there")
-        }
-        return Descriptor(owning: try made.get())
+        defer { host.goHome() }
+        return Descriptor(owning: try Socket.tcp().release())
     }
 
     /// How the command ended, after `process` has become readable: what the init said, or nil when it was killed
@@ -187,7 +82,24 @@ public struct Sandbox: ~Copyable {
     }
 }
 
-extension Namespaces {
-    /// Every kind that a sandbox has of its own.
-    static let ofSandbox: Namespaces = [.user, .mount, .pid, .network, .ipc, .uts, .cgroup]
+/// pid 1 of a sandbox, as its parent has it.
+struct FirstProcess: ~Copyable {
+    /// Its id on the host.
+    let pid: Int32
+    let descriptor: ProcessDescriptor
+}
+
+extension Sandbox {
+    /// Ends what was not launched, or whose launch failed, and waits until nothing of it is left.
+    consuming func discard(on host: inout SandboxHost) {
+        // Its pid 1 takes every process of its namespace along; only then can the cgroup be removed.
+        _ = try? process.signal(SIGKILL)
+        _ = try? process.reap()
+        var rest: Sandbox? = self
+        while let left = rest.take() {
+            do throws(SystemError) { rest = try left.finish(on: &host) } catch { return }
+            // The kernel lets go of an empty cgroup within a tick or two; there is no event for that moment.
+            if rest != nil { poll(nil, 0, 1) }
+        }
+    }
 }

@@ -18,6 +18,11 @@ public struct SandboxFailure: Error, Equatable, Sendable, CustomStringConvertibl
         case command
         case initProcess
         case handshake
+        case mounts
+        case clock
+        case terminal
+        case landlock
+        case limits
     }
 
     /// Where it failed.
@@ -33,6 +38,9 @@ public struct SandboxFailure: Error, Equatable, Sendable, CustomStringConvertibl
         self.call = call
         self.code = code
     }
+
+    /// Most bytes of a report of one.
+    static let reportBytesMax = 2048
 
     /// A failed system call at a step.
     public init(_ step: Step, _ error: SystemError) { self.init(step, call: error.call, code: error.code) }
@@ -56,6 +64,11 @@ public struct SandboxFailure: Error, Equatable, Sendable, CustomStringConvertibl
             case .command: "its command could not be started"
             case .initProcess: "its init could not be started"
             case .handshake: "its set-up was cut short"
+            case .mounts: "a mount of its policy could not be made"
+            case .clock: "its time namespace could not be made"
+            case .terminal: "its terminal could not be made"
+            case .landlock: "its Landlock rules could not be put on"
+            case .limits: "its limits could not be set"
             }
         return "the sandbox was not started: \(what): \(cause)"
     }

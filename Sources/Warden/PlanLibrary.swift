@@ -1,29 +1,19 @@
 import Glibc
 import Linux
 import Model
-
-/// An image that can be started: its compiled plan and its open root folder.
-final class LoadedImage {
-    let plan: SandboxPlan
-    let root: Descriptor
-
-    init(_ plan: SandboxPlan) throws(SystemError) {
-        self.plan = plan
-        root = try File.open(plan.rootPath, File.pathOnly | O_DIRECTORY)
-    }
-}
+import Sandbox
 
 /// The plans of all images, compiled by `plane policy compile` in an unprivileged child: JSON and libseccomp stay out
 /// of the process that has privileges.
 struct PlanLibrary {
-    private(set) var images: [ImageName: LoadedImage] = [:]
+    private(set) var images: [ImageName: SandboxImage] = [:]
     private var stamp: [Int64] = []
     private let configuration: WardenConfiguration
 
     init(_ configuration: WardenConfiguration) { self.configuration = configuration }
 
     /// The image, after compiling anew when a file was added or changed since the last time.
-    mutating func image(_ name: ImageName) -> LoadedImage? {
+    mutating func image(_ name: ImageName) -> SandboxImage? {
         reloadIfChanged()
         return images[name]
     }
@@ -41,10 +31,10 @@ struct PlanLibrary {
     mutating func reload() {
         do {
             var reader = WireReader(try compile())
-            var loaded: [ImageName: LoadedImage] = [:]
+            var loaded: [ImageName: SandboxImage] = [:]
             for _ in 0..<(try reader.readCount(limit: 1024)) {
                 let plan = try SandboxPlan(from: &reader)
-                loaded[plan.image] = try LoadedImage(plan)
+                loaded[plan.image] = try SandboxImage(plan)
             }
             images = loaded
         } catch {

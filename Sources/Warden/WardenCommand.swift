@@ -16,7 +16,7 @@ public enum WardenCommand {
 
     /// The text of `--help`.
     public static let usage = """
-        usage: plane-warden serve [--state DIR] [--drone-user UID] [--allow-missing-controllers]
+        usage: plane-warden serve [--state DIR] [--drone-user UID] [--pool N] [--allow-missing-controllers]
                plane-warden run --plan-descriptor N [--state DIR] [--allow-missing-controllers]
                plane-warden clean [--state DIR]
 
@@ -27,6 +27,7 @@ public enum WardenCommand {
           --state DIR                     images, policies and run folder (default /var/lib/plane)
           --drone-user UID                who may connect, and who compiles policies (default 63180)
           --plane PATH                    the plane executable (default: beside this one)
+          --pool N                        sandboxes kept ready of each image that is in use, 0 to 64 (default 2); serve only
           --allow-missing-controllers     start although cgroup v2 lacks memory, cpu or pids; their limits do not hold
           --end-with-parent               end when the process that started it does
         """
@@ -46,6 +47,7 @@ public enum WardenCommand {
             throw WardenUsageError("\"\(first)\" is not a command; use serve, run or clean")
         }
         var options = try Options(words.dropFirst())
+        if first != "serve", options.poolSize != nil { throw WardenUsageError("--pool belongs to serve") }
         if first != "run" {
             guard options.planDescriptor == nil else { throw WardenUsageError("--plan-descriptor belongs to run") }
             let configuration = try options.configuration()
@@ -65,6 +67,7 @@ public enum WardenCommand {
         var controllers = WardenConfiguration.ControllerDemand.required
         var lifetime = WardenConfiguration.Lifetime.own
         var planDescriptor: Int32?
+        var poolSize: UInt32?
 
         init(_ words: ArraySlice<String>) throws(WardenUsageError) {
             var rest = words
@@ -74,10 +77,14 @@ public enum WardenCommand {
                 case "--drone-user": droneUser = try Self.number(of: flag, &rest)
                 case "--plane": planePath = try Self.value(of: flag, &rest)
                 case "--plan-descriptor": planDescriptor = Int32(try Self.number(of: flag, &rest))
+                case "--pool": poolSize = try Self.number(of: flag, &rest)
                 case "--allow-missing-controllers": controllers = .optional
                 case "--end-with-parent": lifetime = .ofParent
                 default: throw WardenUsageError("\"\(flag)\" is not a flag here; see plane-warden --help")
                 }
+            }
+            if let poolSize, poolSize > 64 {
+                throw WardenUsageError("--pool \(poolSize): at most 64 sandboxes are kept ready of each image")
             }
             guard statePath.hasPrefix("/"), !statePath.contains(where: { ",:\\".contains($0) }) else {
                 throw WardenUsageError("--state \(statePath): give an absolute path without comma, colon or backslash")
@@ -114,7 +121,7 @@ public enum WardenCommand {
             }
             return WardenConfiguration(
                 statePath: statePath, droneUser: droneUser, planePath: plane, controllers: controllers,
-                lifetime: lifetime)
+                lifetime: lifetime, poolSize: Int(poolSize ?? 2))
         }
     }
 }

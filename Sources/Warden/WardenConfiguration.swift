@@ -11,6 +11,9 @@ public struct WardenConfiguration: Sendable {
     /// Whether to end with the process that started it.
     public var lifetime: Lifetime
 
+    /// Sandboxes kept ready of each image that is in use.
+    public var poolSize: Int
+
     /// What is demanded of cgroup v2.
     public enum ControllerDemand: Sendable {
         /// Refuse to start when one is missing.
@@ -29,13 +32,15 @@ public struct WardenConfiguration: Sendable {
 
     /// - Parameters: as the properties say.
     public init(
-        statePath: String, droneUser: UInt32, planePath: String, controllers: ControllerDemand, lifetime: Lifetime
+        statePath: String, droneUser: UInt32, planePath: String, controllers: ControllerDemand, lifetime: Lifetime,
+        poolSize: Int
     ) {
         self.statePath = statePath
         self.droneUser = droneUser
         self.planePath = planePath
         self.controllers = controllers
         self.lifetime = lifetime
+        self.poolSize = poolSize
     }
 
     var imagesPath: String { statePath + "/images" }

@@ -6,40 +6,69 @@ import WardenProtocol
 
 /// How sandboxes end: at their deadline, by themselves, or with the warden.
 extension WardenServer {
-    /// Arms the timer for the nearest deadline, or soon where the kernel still holds a cgroup.
+    /// Sees to it that the loop wakes by then at the latest.
+    func wakeBy(_ instant: BootInstant?) {
+        guard let instant else { return }
+        nextWake = min(nextWake ?? instant, instant)
+    }
+
+    /// Arms the timer for what is next, or soon where the kernel still holds a cgroup.
     func armTimer() throws(SystemError) {
-        var next = records.values.compactMap(\.pendingDeadline).min()
-        if records.values.contains(where: \.hasRemains) {
-            let soon = BootInstant.now + .milliseconds(2)
-            next = min(next ?? soon, soon)
+        if !ending.isEmpty { wakeBy(BootInstant.now + .milliseconds(2)) }
+        if nextWake != armedFor {
+            try timer.arm(at: nextWake)
+            armedFor = nextWake
         }
-        try timer.arm(at: next)
     }
 
-    /// Kills what has reached its hard deadline, without asking anybody.
-    func enforceDeadlines() throws(SystemError) {
+    /// Kills what has reached its hard deadline or used up its processor time, without asking anybody.
+    ///
+    /// Deadlines only ever move forward, so it is enough to look at all of them when the nearest known one has come.
+    func tick() throws(SystemError) {
         let now = BootInstant.now
+        nextWake = nil
+        armedFor = nil
         for record in records.values {
-            guard let deadline = record.pendingDeadline, deadline <= now else { continue }
-            WardenLog.write("\(record.backend): its lease's hard deadline has come; killed")
-            try record.terminate(.hard, .deadline)
+            switch try record.tick(now: now) {
+            case .nothing: break
+            case .killed(let why): WardenLog.write("\(record.backend): killed: \(why)")
+            }
+            wakeBy(record.nextWake)
         }
     }
 
-    func processEnded(_ backend: BackendID) throws(SystemError) {
-        guard let record = records[backend], let process = record.processDescriptor else { return }
-        try epoll.remove(process)
-        byProcess[process] = nil
+    func processEnded(_ record: SandboxRecord) throws(SystemError) {
+        try unwatch(record)
         try record.processEnded()
+        ending.insert(record.backend)
     }
 
     /// Removes cgroups of ended sandboxes and reports those of which nothing is left.
     func removeRemains() throws(SystemError) {
-        for record in records.values where record.hasRemains {
+        for backend in ending {
+            guard let record = records[backend] else {
+                ending.remove(backend)
+                continue
+            }
             if try record.removeRemains(on: &host), let exit = record.exit {
-                try reply(.exited(record.backend, exit))
+                ending.remove(backend)
+                try reply(.exited(backend, exit))
             }
         }
+    }
+
+    /// The loop hears of the record's start or end.
+    func watch(_ record: SandboxRecord) throws(SystemError) {
+        guard let number = record.watched else { return }
+        byDescriptor[number] = record
+        try epoll.add(number, .readable, token: UInt64(UInt32(bitPattern: number)))
+    }
+
+    /// To be called before the descriptor is closed.
+    func unwatch(_ record: SandboxRecord) throws(SystemError) {
+        guard let number = record.watched else { return }
+        try epoll.remove(number)
+        byDescriptor[number] = nil
     }
 
     func received(_ signal: Int32) throws(SystemError) {
@@ -51,6 +80,7 @@ extension WardenServer {
         guard !isEnding else { return }
         isEnding = true
         WardenLog.write("ending: kills \(records.values.count { $0.exit == nil }) sandboxes")
+        pool.discardAll(on: &host)
         for record in records.values { try record.terminate(.hard, .terminated) }
     }
 

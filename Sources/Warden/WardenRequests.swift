@@ -116,36 +116,68 @@ extension WardenServer {
             return try reply(
                 .refused(request.backend, message: "there is no image \(request.image) here; there are: \(imageNames)"))
         }
-        do {
-            let plan = try image.plan.tightened(by: request.limits)
-            try start(plan, image, request)
-        } catch {
+        do { try start(image, request) } catch {
             WardenLog.write("\(request.backend): \(error)")
             try reply(.refused(request.backend, message: "\(error)"))
         }
     }
 
-    private func start(_ plan: SandboxPlan, _ image: LoadedImage, _ request: SpawnRequest) throws {
+    /// Begins a start; the loop goes on, and hears of its outcome.
+    private func start(_ image: SandboxImage, _ request: SpawnRequest) throws {
+        let tightened = try image.tightened(by: request.limits)
         let output = try Pipe()
         let null = try File.open("/dev/null", O_RDONLY)
-        let streams = Sandbox.StandardStreams(
-            input: null.raw, output: output.writing.raw, error: output.writing.raw)
-        let sandbox = try Sandbox.start(
-            plan, image: image.root,
-            Sandbox.Start(
-                name: request.backend.text,
-                environment: Self.environment(plan.environment, request.environment), streams: streams),
-            on: &host)
+        let environment = Self.environment(tightened.plan.environment, request.environment)
+        pool.noteUse(of: image, on: &host)
+        let made =
+            try ready(image, tightened, request) ?? MadeSandbox.make(tightened, name: request.backend.text, on: &host)
+        let starting = try made.launch(
+            environment: environment,
+            .descriptors(input: null.raw, output: output.writing.raw, error: output.writing.raw), on: &host)
         let (reading, writing) = output.split()
-        _ = Descriptor(owning: writing)
-        let record = SandboxRecord(request, sandbox, output: Descriptor(owning: reading))
+        close(writing)
+        let record = SandboxRecord(
+            request, starting, output: Descriptor(owning: reading), budget: budget(of: tightened.plan))
         try record.output.setNonblocking()
         records[request.backend] = record
-        if let process = record.processDescriptor {
-            byProcess[process] = request.backend
-            try epoll.add(process, .readable, token: UInt64(UInt32(bitPattern: process)))
+        try watch(record)
+        wakeBy(record.nextWake)
+    }
+
+    /// One that waits, if the request can be met by it: its writable layer and its processes' limits cannot be changed.
+    private func ready(
+        _ image: SandboxImage, _ tightened: SandboxImage, _ request: SpawnRequest
+    ) throws(SandboxFailure) -> MadeSandbox? {
+        guard request.limits.diskBytes == nil, request.limits.cpuTimeSeconds == nil,
+            let made = pool.take(image, on: &host)
+        else { return nil }
+        if tightened !== image {
+            do { try made.limit(to: tightened, on: host) } catch {
+                made.discard(on: &host)
+                throw error
+            }
         }
-        try reply(.spawned(request.backend), descriptors: [record.output.raw])
+        return made
+    }
+
+    private func budget(of plan: SandboxPlan) -> ProcessorBudget? {
+        guard let seconds = plan.cpuTimeSeconds else { return nil }
+        let online = Double(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        let promised = Double(plan.cgroup.cpuQuotaMicroseconds) / Double(plan.cgroup.cpuPeriodMicroseconds)
+        let isKept = !host.cgroup.missing.contains("cpu")
+        return ProcessorBudget(limit: seconds * 1_000_000, processors: isKept ? min(promised, online) : online)
+    }
+
+    /// A start is decided: the drone hears of it.
+    func settle(_ record: SandboxRecord) throws(SystemError) {
+        try unwatch(record)
+        do throws(SandboxFailure) { try record.settle(on: &host) } catch {
+            records[record.backend] = nil
+            WardenLog.write("\(record.backend): \(error)")
+            return try reply(.refused(record.backend, message: "\(error)"))
+        }
+        try watch(record)
+        try reply(.spawned(record.backend), descriptors: [record.output.raw])
     }
 
     /// The image's variables and the request's, which win.
@@ -162,7 +194,7 @@ extension WardenServer {
         var made: [Int32] = []
         defer { made.forEach { close($0) } }
         do throws(SystemError) {
-            for _ in 0..<count { made.append(try record.makeSocket(home: home).release()) }
+            for _ in 0..<count { made.append(try record.makeSocket(on: host).release()) }
         } catch { return try reply(.sockets(backend, message: "\(error)")) }
         try reply(.sockets(backend, message: nil), descriptors: made)
     }

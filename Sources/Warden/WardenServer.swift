@@ -13,12 +13,18 @@ public final class WardenServer {
     let listener: Descriptor
     let signals: SignalDescriptor
     let timer: TimerDescriptor
-    let home: Descriptor
     let lock: Descriptor
     var host: SandboxHost
     var library: PlanLibrary
     var records: [BackendID: SandboxRecord] = [:]
-    var byProcess: [Int32: BackendID] = [:]
+    /// Records by the descriptor that the loop watches for them.
+    var byDescriptor: [Int32: SandboxRecord] = [:]
+    /// Backends that have ended and of which something is left.
+    var ending: Set<BackendID> = []
+    var pool: SandboxPool
+    /// The earliest moment at which a record may have something due.
+    var nextWake: BootInstant?
+    var armedFor: BootInstant?
     var drone: DroneConnection?
     var isEnding = false
 
@@ -38,15 +44,16 @@ public final class WardenServer {
             self.lock = lock
             signals = try SignalDescriptor([SIGTERM, SIGINT, SIGHUP])
             Signals.ignoreBrokenPipe()
-            home = try File.open("/proc/self/ns/net", O_RDONLY)
         } catch { throw WardenRefusal("cannot start: \(error)") }
         let cgroup = try Self.openCgroup(
             // The lock says that there is no other warden: whatever is there was left.
             configuration, name: configuration.cgroupName, isLeftover: { _ in true })
         do throws(SandboxFailure) {
             host = try SandboxHost.prepare(
-                scratch: configuration.runPath + "/scratch", cgroup: cgroup, lockFolder: "/run/lock/plane")
+                scratch: configuration.runPath + "/scratch", cgroup: cgroup, lockFolder: "/run/lock/plane",
+                .warden)
         } catch { throw WardenRefusal("cannot start: \(error)") }
+        pool = SandboxPool(size: configuration.poolSize)
         library = PlanLibrary(configuration)
         library.reloadIfChanged()
         do throws(SystemError) {
@@ -85,7 +92,9 @@ public final class WardenServer {
         defer { events.deallocate() }
         while !(isEnding && records.values.allSatisfy { $0.exit != nil }) {
             try armTimer()
-            let count = try epoll.wait(into: events, timeoutMilliseconds: -1)
+            // What is kept ready is made when there is nothing else to do.
+            let count = try epoll.wait(into: events, timeoutMilliseconds: isEnding || !pool.isShort ? -1 : 0)
+            if count == 0 { pool.makeOne(on: &host) }
             for index in 0..<count { try handle(Int32(bitPattern: UInt32(events[index].token))) }
             try removeRemains()
         }
@@ -105,9 +114,9 @@ public final class WardenServer {
             while let signal = signals.next() { try received(signal) }
         } else if fd == timer.raw {
             timer.drain()
-            try enforceDeadlines()
-        } else if let backend = byProcess[fd] {
-            try processEnded(backend)
+            try tick()
+        } else if let record = byDescriptor[fd] {
+            if record.isStarting { try settle(record) } else { try processEnded(record) }
         } else if let drone, drone.raw == fd {
             try serve(drone)
         }

@@ -111,7 +111,7 @@ extension SandboxTests {
         for line in [
             "Groups:", "SigBlk: 0000000000000000", "Uid: 1000 1000 1000 1000",
             "Gid: 1000 1000 1000 1000",
-            "Max core file size 0 0 bytes", "Max open files 77 77 files", "Max cpu time 33 33 seconds",
+            "Max core file size 0 0 bytes", "Max open files 77 77 files", "Max cpu time 34 35 seconds",
             "Max locked memory 65536 65536 bytes", "Max msgqueue size 819200 819200 bytes",
         ] { #expect(words.contains(line), "\(line)") }
         // Also 32 and 33, which posix_spawn(3) leaves ignored and the C library does not let a program reset.
@@ -153,12 +153,12 @@ extension SandboxTests {
     }
 
     @Test(
-        "Each namespace but time is its own, and init and command are in the sandbox's cgroup",
+        "Each namespace is its own, and init and command are in the sandbox's cgroup",
         .enabled(if: hasCompiler))
     func namespacesAndCgroupAreItsOwn() throws {
         let image = try BusyboxImage()
         let sandbox = try LadenStarter(image).start()
-        for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+        for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"] {
             let host = try target(of: "/proc/self/ns/\(kind)")
             let command = try target(of: "/proc/\(sandbox.commandID)/ns/\(kind)")
             #expect(command != host, "\(kind)")
@@ -378,8 +378,8 @@ private final class WaitingSandbox {
         let information = try File.readText("/proc/self/fdinfo/\(runner.raw)")
         let line = information.split(separator: "\n").first { $0.hasPrefix("Pid:") }
         runnerID = line.flatMap { Int32($0.dropFirst(4).filter(\.isNumber)) } ?? 0
-        initID = try Self.onlyChild(of: runnerID)
-        commandID = try Self.onlyChild(of: initID)
+        initID = try Self.child(of: runnerID) { File.status("/proc/\($0)")?.userID != 0 }
+        commandID = try Self.child(of: initID) { _ in true }
         // The command does not wait for the init. Nothing tells when that is at its work but its signal descriptor.
         let deadline = BootInstant.now + .seconds(20)
         while !(try openFiles(of: initID).contains { $0.hasPrefix("anon_inode:") }) {
@@ -393,9 +393,11 @@ private final class WaitingSandbox {
         _ = try? runner.reap()
     }
 
-    private static func onlyChild(of process: Int32) throws -> Int32 {
+    /// The only child of its kind: the runner has others that are root's.
+    private static func child(of process: Int32, where isMeant: (Int32) -> Bool) throws -> Int32 {
         let children = try File.readText("/proc/\(process)/task/\(process)/children")
-        guard let child = Int32(children.filter(\.isNumber)), children.split(separator: " ").count == 1 else {
+        let found = children.split(separator: " ").compactMap { Int32($0) }.filter(isMeant)
+        guard let child = found.first, found.count == 1 else {
             throw SystemError(ECHILD, "process \(process) has other children than one: \"\(children)\"")
         }
         return child

@@ -56,6 +56,7 @@ static inline long plane_waitid(int idtype, int id, int options, int *code, int 
     *status = info.si_status;
     return info.si_pid;
 }
+long plane_clone_until_exec(int (*body)(void *), void *argument, size_t stack_size);
 static inline long plane_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) {
     PLANE_RESULT(syscall(SYS_prctl, option, a, b, c, d));
 }
@@ -79,6 +80,33 @@ static inline long plane_getrandom(void *buffer, size_t count) { PLANE_RESULT(sy
 static inline long plane_prlimit(int resource, uint64_t soft, uint64_t hard) {
     uint64_t limit[2] = {soft, hard};
     PLANE_RESULT(syscall(SYS_prlimit64, 0, resource, limit, NULL));
+}
+
+// Landlock.
+static inline long plane_landlock_abi(void) {
+    PLANE_RESULT(syscall(SYS_landlock_create_ruleset, NULL, 0, 1));  // LANDLOCK_CREATE_RULESET_VERSION
+}
+struct plane_landlock_ruleset {
+    uint64_t handled_files, handled_ports, scoped;
+};
+static inline long plane_landlock_create(const struct plane_landlock_ruleset *ruleset, size_t size) {
+    PLANE_RESULT(syscall(SYS_landlock_create_ruleset, ruleset, size, 0));
+}
+static inline long plane_landlock_add_path(int ruleset, uint64_t access, int parent) {
+    struct {
+        uint64_t access;
+        int32_t parent;
+    } __attribute__((packed)) rule = {access, parent};
+    PLANE_RESULT(syscall(SYS_landlock_add_rule, ruleset, 1, &rule, 0));
+}
+static inline long plane_landlock_add_port(int ruleset, uint64_t access, uint64_t port) {
+    struct {
+        uint64_t access, port;
+    } rule = {access, port};
+    PLANE_RESULT(syscall(SYS_landlock_add_rule, ruleset, 2, &rule, 0));
+}
+static inline long plane_landlock_restrict(int ruleset) {
+    PLANE_RESULT(syscall(SYS_landlock_restrict_self, ruleset, 0));
 }
 
 // Files and mounts.
@@ -114,6 +142,15 @@ static inline long plane_llistxattr(const char *path, char *names, size_t size) 
     PLANE_RESULT(llistxattr(path, names, size));
 }
 static inline long plane_lremovexattr(const char *path, const char *name) { PLANE_RESULT(lremovexattr(path, name)); }
+// fcntl(2) F_OFD_SETLK: an exclusive lock of a byte range, held by the open file and not by the process.
+static inline long plane_lock_range(int fd, uint64_t start, uint64_t count) {
+    struct {
+        short type, whence;
+        int64_t start, count;
+        int32_t pid;
+    } lock = {1, 0, (int64_t)start, (int64_t)count, 0};  // F_WRLCK, SEEK_SET
+    PLANE_RESULT(fcntl(fd, 37, &lock));  // F_OFD_SETLK
+}
 static inline long plane_umount2(const char *path, int flags) { PLANE_RESULT(syscall(SYS_umount2, path, flags)); }
 static inline long plane_pivot_root(const char *new_root, const char *put_old) {
     PLANE_RESULT(syscall(SYS_pivot_root, new_root, put_old));
@@ -163,6 +200,19 @@ static inline long plane_signal_default(int sig) {
     } action;
     memset(&action, 0, sizeof action);
     PLANE_RESULT(syscall(SYS_rt_sigaction, sig, &action, NULL, sizeof action.mask));
+}
+
+// 1 when the signal is ignored, 0 when not, or -errno.
+static inline long plane_signal_is_ignored(int sig) {
+    struct {
+        void *handler;
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+    } action;
+    memset(&action, 0, sizeof action);
+    if (syscall(SYS_rt_sigaction, sig, NULL, &action, sizeof action.mask) < 0) return -(long)errno;
+    return action.handler == (void *)1;  // SIG_IGN
 }
 
 // Pipes and sockets.
@@ -232,6 +282,9 @@ static inline long plane_set_linger_zero(int fd) {
     PLANE_RESULT(setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l));
 }
 
+// How long the next packet is, left where it is. recv(2), MSG_PEEK with MSG_TRUNC.
+static inline long plane_next_packet_length(int fd) { PLANE_RESULT(recv(fd, NULL, 0, MSG_PEEK | MSG_TRUNC)); }
+
 // One packet with up to 16 descriptors (SCM_RIGHTS, unix(7)).
 #define PLANE_DESCRIPTORS_MAX 16
 static inline long plane_send_packet(int fd, const void *bytes, size_t count, const int *fds, int fd_count) {
@@ -294,6 +347,24 @@ static inline long plane_interface_up(int fd, const char *name) {
     if (ioctl(fd, SIOCGIFFLAGS, &request) < 0) return -(long)errno;
     request.ifr_flags |= IFF_UP;
     PLANE_RESULT(ioctl(fd, SIOCSIFFLAGS, &request));
+}
+// Pseudo-terminals: ioctl_tty(2), TIOCSPTLCK, TIOCGPTPEER (Linux 4.13), TIOCSCTTY, TIOCSWINSZ, TIOCGWINSZ.
+static inline long plane_terminal_unlock(int master) {
+    int locked = 0;
+    PLANE_RESULT(ioctl(master, TIOCSPTLCK, &locked));
+}
+static inline long plane_terminal_peer(int master) { PLANE_RESULT(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)); }
+static inline long plane_terminal_control(int terminal) { PLANE_RESULT(ioctl(terminal, TIOCSCTTY, 0)); }
+static inline long plane_terminal_set_size(int terminal, unsigned short rows, unsigned short columns) {
+    struct winsize size = {rows, columns, 0, 0};
+    PLANE_RESULT(ioctl(terminal, TIOCSWINSZ, &size));
+}
+static inline long plane_terminal_size(int terminal, unsigned short *rows, unsigned short *columns) {
+    struct winsize size;
+    if (ioctl(terminal, TIOCGWINSZ, &size) < 0) return -(long)errno;
+    *rows = size.ws_row;
+    *columns = size.ws_col;
+    return 0;
 }
 static inline uint64_t plane_clock_ns(int clock) {
     struct timespec now;
