@@ -50,6 +50,11 @@ let package = Package(
             name: "plane-warden", dependencies: ["Warden", "Model"], swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-static-executable"])]),
 
+        // The same without some of its defences, for the tests that prove what each is good for. No product: never installed.
+        .executableTarget(
+            name: "plane-weak-warden", dependencies: ["Warden", "Sandbox"], path: "Tests/WeakWarden",
+            swiftSettings: strict, linkerSettings: [.unsafeFlags(["-static-executable"])]),
+
         .testTarget(name: "LinuxTests", dependencies: ["Linux", "CLinux"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "Linux"], swiftSettings: strict),
         .testTarget(
