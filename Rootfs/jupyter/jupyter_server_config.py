@@ -18,3 +18,8 @@ c.ServerApp.allow_origin = "*"  # noqa: F821
 # There is nobody to ask for news, and no folder that outlives the backend.
 c.ServerApp.log_level = "WARN"  # noqa: F821
 c.FileContentsManager.delete_to_trash = False  # noqa: F821
+
+# Plane asks with HEAD /api whether the server is ready, and jupyter-server has only a GET there.
+from jupyter_server.base.handlers import APIVersionHandler  # noqa: E402
+
+APIVersionHandler.head = APIVersionHandler.get
