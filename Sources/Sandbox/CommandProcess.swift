@@ -64,10 +64,15 @@ struct CommandProcess {
         if !omitted.contains(.capabilities) { try Identity.setCapabilities(kept) }
     }
 
+    /// Links of the image are followed, but for those of /proc that stand for a descriptor: one that is still open here is
+    /// no folder of the image (CVE-2024-21626).
     private func enterWorkingDirectory() throws(SandboxFailure) {
-        guard chdir(plan.workingDirectory) == 0 else {
-            throw SandboxFailure(.command, call: "chdir to its working directory \(plan.workingDirectory)", code: errno)
-        }
+        let step = "chdir to its working directory \(plan.workingDirectory)"
+        do throws(SystemError) {
+            let root = try File.open("/", File.pathOnly | O_DIRECTORY)
+            let folder = try File.open(plan.workingDirectory, below: root, File.pathOnly | O_DIRECTORY, .inRoot)
+            guard fchdir(folder.raw) == 0 else { throw SystemError(errno, step) }
+        } catch { throw SandboxFailure(.command, call: step, code: error.code) }
     }
 
     /// Streams come as any three numbers; they are lifted out of the way first, so that none overwrites another.
