@@ -74,21 +74,4 @@ public enum Clone {
         if try check("clone3", pid) == 0 { return .child }
         return .parent(pid: Int32(pid), ProcessDescriptor(owning: Descriptor(owning: pidfd)))
     }
-
-    /// Runs a body in a child that shares the caller's memory, and returns once the child has exec'ed or ended: nothing
-    /// is copied, and nothing runs at the same time. The body must not return before it has exec'ed or failed; what it
-    /// returns is its exit status. It has credentials, descriptors, a working folder and a seccomp filter of its own.
-    /// clone(2), CLONE_VM and CLONE_VFORK.
-    /// - Returns: the child's process id.
-    public static func untilExec(_ body: @escaping () -> Int32) throws(SystemError) -> Int32 {
-        // Swift arrays and strings keep their content outside the stack; the deepest of the calls is glibc's exec.
-        let stackBytes = 512 << 10
-        var body = body
-        let pid = withUnsafeMutablePointer(to: &body) { pointer in
-            plane_clone_until_exec(
-                { argument in argument?.assumingMemoryBound(to: (() -> Int32).self).pointee() ?? 127 }, pointer,
-                stackBytes)
-        }
-        return Int32(try check("clone", pid))
-    }
 }

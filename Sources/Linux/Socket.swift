@@ -193,6 +193,13 @@ public enum Socket {
         public let descriptors: [Int32]
     }
 
+    /// Lets longer packets be sent than the system's default allows. SO_SNDBUFFORCE, socket(7); needs CAP_NET_ADMIN, and
+    /// without it the default stays.
+    public static func growSendBuffer(_ socket: Int32, bytes: Int32) {
+        let forced: Int32 = 32
+        _ = plane_setsockopt_int(socket, SOL_SOCKET, forced, bytes)
+    }
+
     /// Waits for the next packet and tells how long it is, 0 when the peer has gone. recv(2) with MSG_PEEK.
     public static func nextPacketLength(_ socket: Int32) throws(SystemError) -> Int {
         try check("recv", retrying { plane_next_packet_length(socket) })

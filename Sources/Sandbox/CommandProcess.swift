@@ -5,9 +5,8 @@ import Model
 
 /// The process that becomes the command: it gives up everything, in an order that leaves nothing to get back.
 ///
-/// It shares the memory of the sandbox's first process, which waits: nothing it allocates is ever given back, and it never
-/// returns but to end.
-struct CommandProcess {
+/// Until it execs, it has a copy of the warden's memory and is the sandbox's root; nobody else is in the sandbox then.
+struct CommandProcess: ~Copyable {
     /// What becomes 0, 1 and 2.
     enum Streams {
         /// Three descriptors.
@@ -19,43 +18,39 @@ struct CommandProcess {
     let plan: SandboxPlan
     let environment: [String]
     let streams: Streams
-    let report: Int32
-    let landlock: LandlockLayer
+    let landlock: LandlockLayer.Prepared
     let ignoredSignals: [Int32]
     let omitted: Set<SandboxLayer>
 
     /// Drops, and execs. Each line says what would be possible if it came later.
-    /// - Returns: the exit status, when it could not.
-    func run() -> Int32 {
+    /// - Returns: why it could not.
+    func run() -> SandboxFailure {
         do throws(SandboxFailure) {
             try enterWorkingDirectory()  // after pivot_root: it is a folder of the image or nothing
             do throws(SystemError) {
-                if !omitted.contains(.resourceLimits) { try setResourceLimits() }  // raising is impossible afterwards
                 if !omitted.contains(.ownSession) { setsid() }  // a terminal of its own, never the warden's
                 try takeStreams()  // while descriptors other than 0, 1 and 2 are still known
+                if !omitted.contains(.resourceLimits) { try setResourceLimits() }  // raising is impossible afterwards
                 try dropPrivileges()
                 Signals.resetForExec(ignored: ignoredSignals)  // the warden's mask would outlive the exec
                 // Landlock and the filter below need it.
                 if !omitted.contains(.noNewPrivileges) { try Identity.setNoNewPrivileges() }
             } catch { throw SandboxFailure(.identity, error) }
-            // By name, so while names are looked up with the command's own rights.
-            if !omitted.contains(.landlock) { try landlock.restrictSelf() }
+            try landlock.restrictSelf()
             do throws(SystemError) {
                 // A leaked folder is a way out (CVE-2024-21626).
                 if !omitted.contains(.closedDescriptors) { try closeDescriptors() }
                 if !omitted.contains(.seccomp) { try installFilter() }  // last: the calls above are not in the list
             } catch { throw SandboxFailure(.identity, error) }
-            throw exec()
-        } catch {
-            error.send(to: report)
-            return 127
-        }
+            return exec()
+        } catch { return error }
     }
 
     private func dropPrivileges() throws(SystemError) {
         let kept = plan.capabilities.map(\.number)
-        if !omitted.contains(.boundingSet), !kept.contains(Identity.kill) {
-            try Identity.dropBoundingSet([Identity.kill])  // before the capabilities go: CAP_SETPCAP is still ours
+        if !omitted.contains(.boundingSet) {
+            // Before the capabilities go: CAP_SETPCAP is still ours.
+            try Identity.dropBoundingSet(SandboxCapability.allCases.map(\.number).filter { !kept.contains($0) })
         }
         // Needs CAP_SETPCAP too.
         if !omitted.contains(.secureBits) { try Identity.lockSecureBits(kept.isEmpty ? .ambientClosed : .ambientOpen) }

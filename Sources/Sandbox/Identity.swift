@@ -72,7 +72,10 @@ enum Identity {
             }
         }
         guard cap_set_proc(state) == 0 else { throw SystemError(errno, "capset") }
-        guard cap_reset_ambient() == 0 else { throw SystemError(errno, "prctl PR_CAP_AMBIENT_CLEAR_ALL") }
+        // Not by libcap, which asks for each capability first.
+        let ambient: Int32 = 47
+        let clearAll: UInt = 4
+        try succeed("prctl PR_CAP_AMBIENT_CLEAR_ALL", plane_prctl(ambient, clearAll, 0, 0, 0))
         for value in values where cap_set_ambient(value, CAP_SET) != 0 {
             throw SystemError(errno, "prctl PR_CAP_AMBIENT_RAISE")
         }

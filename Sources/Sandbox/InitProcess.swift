@@ -12,13 +12,21 @@ public enum InitProcess {
     public static let name = "plane-init"
 
     /// Turns the sandbox's first process into its init.
+    /// - Returns: why it could not.
     static func become(
-        program: Int32, socket: Int32, command: Int32, omitted: Set<SandboxLayer>
-    ) throws(SandboxFailure) -> Never {
+        program: Int32, socket: Int32, report: Int32, null: borrowing Descriptor, command: Int32,
+        omitted: Set<SandboxLayer>
+    ) -> SandboxFailure {
         do throws(SystemError) {
-            let null = try File.open("/dev/null", O_RDWR)
             for number: Int32 in 0..<3 where dup2(null.raw, number) < 0 { throw SystemError(errno, "dup2") }
-            try keepDescriptors(program: program, socket: socket)
+            try keepDescriptors(socket, program, report)
+        } catch { return SandboxFailure(.initProcess, error) }
+        becomeNumbered(command: command, omitted: omitted)
+    }
+
+    /// From here failures are told on another number than before.
+    private static func becomeNumbered(command: Int32, omitted: Set<SandboxLayer>) -> Never {
+        do throws(SystemError) {
             if !omitted.contains(.boundingSet) { try Identity.dropBoundingSet(keeping: [Identity.kill]) }
             try Identity.lockSecureBits(.ambientOpen)
             if !omitted.contains(.initUser) {
@@ -28,29 +36,39 @@ public enum InitProcess {
             try Identity.setNoNewPrivileges()
             // After the last change of credentials, each of which clears it.
             try CurrentProcess.setParentDeathSignal(SIGKILL)
-        } catch { throw SandboxFailure(.initProcess, error) }
+        } catch { fail(SandboxFailure(.initProcess, error)) }
         if omitted.contains(.initProgram) { run(command: command) }
         var arguments: [UnsafeMutablePointer<CChar>?] = [strdup(name), strdup(String(command)), nil]
         var environment: [UnsafeMutablePointer<CChar>?] = [strdup("SWIFT_BACKTRACE=enable=no"), nil]
         let emptyPath: Int32 = 0x1000
         let failed = plane_execveat(programNumber, "", &arguments, &environment, emptyPath)
-        throw SandboxFailure(.initProcess, call: "execveat of the init", code: Int32(-failed))
+        fail(SandboxFailure(.initProcess, call: "execveat of the init", code: Int32(-failed)))
+    }
+
+    private static func fail(_ failure: SandboxFailure) -> Never {
+        failure.send(to: socketNumber + 2)
+        CurrentProcess.exitImmediately(126)
     }
 
     private static let socketNumber: Int32 = 3
     private static let programNumber: Int32 = 4
 
-    /// Leaves 0–2, the socket as 3 and, until the exec, the program as 4.
-    private static func keepDescriptors(program: Int32, socket: Int32) throws(SystemError) {
-        let high = (plane_fcntl(socket, F_DUPFD_CLOEXEC, 64), plane_fcntl(program, F_DUPFD_CLOEXEC, 64))
-        guard high.0 >= 0, high.1 >= 0 else { throw SystemError(EMFILE, "fcntl F_DUPFD_CLOEXEC") }
-        guard dup2(Int32(high.0), socketNumber) >= 0, dup2(Int32(high.1), programNumber) >= 0 else {
-            throw SystemError(errno, "dup2")
+    /// Leaves 0–2, the socket as 3 and, until the exec, the program as 4 and what failures are told on as 5.
+    private static func keepDescriptors(_ socket: Int32, _ program: Int32, _ report: Int32) throws(SystemError) {
+        var high: [Int32] = []
+        for number in [socket, program, report] {
+            let copy = plane_fcntl(number, F_DUPFD_CLOEXEC, 64)
+            guard copy >= 0 else { throw SystemError(Int32(-copy), "fcntl F_DUPFD_CLOEXEC") }
+            high.append(Int32(copy))
         }
-        let closed = plane_close_range(UInt32(programNumber) + 1, .max, 0)
-        if closed < 0 { throw SystemError(Int32(-closed), "close_range") }
-        let closeOnExec = plane_fcntl(programNumber, F_SETFD, Int(FD_CLOEXEC))
-        if closeOnExec < 0 { throw SystemError(Int32(-closeOnExec), "fcntl F_SETFD") }
+        for (index, number) in high.enumerated() {
+            let place = socketNumber + Int32(index)
+            guard dup2(number, place) >= 0 else { throw SystemError(errno, "dup2") }
+            if place == socketNumber { continue }
+            let closeOnExec = plane_fcntl(place, F_SETFD, Int(FD_CLOEXEC))
+            if closeOnExec < 0 { throw SystemError(Int32(-closeOnExec), "fcntl F_SETFD") }
+        }
+        try Descriptor.closeAll(in: UInt32(socketNumber) + 3...UInt32.max)
     }
 
     /// Signals that are passed on: what a person or a supervisor sends to a program.

@@ -14,29 +14,45 @@ struct LandlockLayer {
         .execute, .read, .write, .makeDevices, .controlDevices,
     ]
 
-    /// Puts them on. The calling process is in its final root and has no_new_privs.
-    func restrictSelf() throws(SandboxFailure) {
+    /// Rules that are ready to be put on.
+    enum Prepared: ~Copyable {
+        /// This kernel has none, and none are asked for.
+        case nothing
+        case rules(LandlockRuleset)
+
+        /// Puts them on. The calling process has no_new_privs.
+        func restrictSelf() throws(SandboxFailure) {
+            switch self {
+            case .nothing: return
+            case .rules(let set):
+                do { try set.restrictSelf() } catch { throw SandboxFailure(.landlock, error) }
+            }
+        }
+    }
+
+    /// Makes the rules. The calling process is in its final root.
+    func prepare() throws(SandboxFailure) -> Prepared {
         guard version > 0 else {
-            if rules == nil { return }
+            if rules == nil { return .nothing }
             throw SandboxFailure(
                 .landlock, call: "the policy has Landlock rules, and this kernel was built or booted without Landlock",
                 code: 0)
         }
         do throws(SystemError) {
-            guard let rules else { return try restrictToOrdinary() }
-            try restrict(to: rules)
+            guard let rules else { return .rules(try ordinary()) }
+            return .rules(try ruleset(of: rules))
         } catch { throw SandboxFailure(.landlock, error) }
     }
 
-    private func restrictToOrdinary() throws(SystemError) {
+    private func ordinary() throws(SystemError) -> LandlockRuleset {
         let set = try LandlockRuleset(
             version: version, files: [.makeDevices, .controlDevices, .refer], ports: [])
         try set.allow(.refer, below: "/")
         try set.allow(.controlDevices, below: "/dev")
-        try set.restrictSelf()
+        return set
     }
 
-    private func restrict(to rules: LandlockRules) throws(SystemError) {
+    private func ruleset(of rules: LandlockRules) throws(SystemError) -> LandlockRuleset {
         var ports: LandlockRuleset.PortAccess = []
         if rules.listenPorts != nil { ports.insert(.listen) }
         if rules.connectPorts != nil { ports.insert(.connect) }
@@ -52,6 +68,6 @@ struct LandlockLayer {
         try set.allow([.read, .write], below: "/proc")
         for port in rules.listenPorts ?? [] { try set.allow(.listen, port: port) }
         for port in rules.connectPorts ?? [] { try set.allow(.connect, port: port) }
-        try set.restrictSelf()
+        return set
     }
 }

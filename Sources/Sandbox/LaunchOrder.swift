@@ -54,3 +54,33 @@ struct LaunchOrder {
         } catch { throw SystemError(EBADMSG, "the launch order: \(error)") }
     }
 }
+
+/// What a process that was made for no image waits for first: what it is to become. One packet; the mounts follow, each in
+/// one of its own.
+struct FurnishOrder {
+    /// The scratch folder's /dev with the plan's devices.
+    let devices: String
+    let plan: SandboxPlan
+
+    /// A plan has up to 256 words of 4 KiB, and its environment and filter besides.
+    static let bytesMax: Int32 = 4 << 20
+
+    var bytes: [UInt8] {
+        var writer = WireWriter()
+        writer.write(devices)
+        plan.encode(into: &writer)
+        return writer.bytes
+    }
+
+    /// Waits for it; nil when the warden has let the sandbox go.
+    static func receive(from socket: Int32) throws(SystemError) -> FurnishOrder? {
+        let length = try Socket.nextPacketLength(socket)
+        guard let packet = try Socket.receivePacket(socket, capacity: max(1, length)), !packet.bytes.isEmpty else {
+            return nil
+        }
+        var reader = WireReader(packet.bytes)
+        do throws(WireError) {
+            return FurnishOrder(devices: try reader.readText(limit: 4096), plan: try SandboxPlan(from: &reader))
+        } catch { throw SystemError(EBADMSG, "the plan: \(error)") }
+    }
+}

@@ -41,9 +41,9 @@ public struct Sandbox: ~Copyable {
         return try starting.finish(on: &host)
     }
 
-    /// Sends a packet to its first process, which waits for it. The descriptors stay the caller's.
-    borrowing func tell(_ bytes: [UInt8], _ descriptors: [Int32]) throws(SystemError) {
-        _ = try Socket.sendPacket(initSocket.raw, bytes, descriptors: descriptors)
+    /// Sends a packet to its first process, which waits for it.
+    borrowing func tell(_ bytes: [UInt8]) throws(SystemError) {
+        _ = try Socket.sendPacket(initSocket.raw, bytes)
     }
 
     /// Asks the command to end: the init passes the signal on to it.

@@ -6,26 +6,28 @@ import Model
 /// What the new process does before it is a sandbox: it is pid 1 in fresh namespaces, born in its cgroup and its network,
 /// the only thread, with a copy of the warden's memory, which ends when it execs the init.
 ///
+/// All that is the same for every image is done here, so that it can be done before anybody knows which image it will be.
+/// Then its child goes on with the rest, and becomes the command.
+///
 /// Nothing here is recovered: a step that fails is reported and the process ends, and the warden removes the rest.
-/// While the warden mounts the root, this process makes /proc and /dev aside; then each is moved to its place.
 struct SandboxChild {
-    let plan: SandboxPlan
     /// The warden's scratch folder, of which this process has a copy in its own mount namespace.
     let scratch: String
-    /// Where in it the /dev for this plan is.
+    /// Where in it the /dev of most sandboxes is.
     let devices: String
     let proc: ProcEntries
-    /// From the warden: that the ids are mapped, the root, each mount of the policy, and the launch order.
+    /// The first process's: the warden says that the ids are mapped; the init says how the command ended.
     let control: Int32
-    /// To the warden: a failure; its end.
-    let report: Int32
+    /// The command's process's: from the warden the image's plan and mounts, and the launch order; to it a failure, and
+    /// by its end that the command runs.
+    let orders: Int32
     let initProgram: Int32
     let landlockVersion: Int
     /// Signals that the warden ignores, as its starter may have.
     let ignoredSignals: [Int32]
     let omitted: Set<SandboxLayer>
 
-    /// The whole set-up. Order matters; each line says what would go wrong if it stood elsewhere.
+    /// Order matters; each line says what would go wrong if it stood elsewhere.
     func run() -> Never {
         do throws(SandboxFailure) {
             try letGo()  // before it waits for anything: another sandbox's sockets must not live on in this one
@@ -33,25 +35,70 @@ struct SandboxChild {
             try enterOwnTime()  // as the host's root: who has changed its user may not write its own /proc files
             let places = try openPlaces()  // as the host's root: the way there may be closed to others
             let proc = try makeProc(at: places.proc, places)  // while the host's is visible: the kernel asks for that
-            _ = try awaitPacket("the id maps")  // without them no file belongs to anybody
+            _ = try awaitPacket(on: control, "the id maps")  // without them no file belongs to anybody
             try becomeRootInside()  // before anything is made: files made from here belong to the sandbox's ids
-            let devices = try makeDevices(at: places.dev, places)
-            let root = try attachRoot(at: places)  // the warden has made it meanwhile
-            try move(devices, to: "dev", root)  // every target below is resolved inside the image, by openat2
-            try move(proc, to: "proc", root)
-            for mount in plan.mounts { try attach(mount, root) }  // after /proc and /dev: a policy cannot cover them
-            try enterRoot(root)  // from here no host path has a name
-            try nameHost()
-            let order = try awaitLaunch()
-            let terminal = try openTerminal(order)  // as long as the sandbox's root may own it
+            let devices = try makeDevices(at: places.dev, copying: places.devices)
             try dropBoundingSet()  // the init and the command inherit it
-            let command = try startCommand(order, terminal)  // drops everything by itself, and is exec'ed
-            try InitProcess.become(
-                program: initProgram, socket: control, command: command, omitted: omitted)
+            let null = try openNull(devices)  // before the image is there, which may have something else of that name
+            let command = try bearCommand(places, proc, devices)
+            throw InitProcess.become(
+                program: initProgram, socket: control, report: orders, null: null, command: command, omitted: omitted)
         } catch {
-            error.send(to: report)
+            error.send(to: orders)
             CurrentProcess.exitImmediately(126)
         }
+    }
+
+    /// The rest, in the process that becomes the command: what depends on the image, and on who asked for it.
+    private func furnish(
+        _ places: borrowing Places, _ proc: borrowing MovableMount, _ devices: borrowing MovableMount
+    ) -> Never {
+        do throws(SandboxFailure) {
+            let order = try awaitFurnishing()
+            let plan = order.plan
+            let landlock = try attachImage(order, places, proc, devices)
+            let launch = try awaitLaunch()
+            let terminal = try openTerminal(launch, plan)  // as long as the sandbox's root may own it
+            let command = CommandProcess(
+                plan: plan, environment: launch.environment, streams: terminal.streams(launch), landlock: landlock,
+                ignoredSignals: ignoredSignals, omitted: omitted)
+            throw command.run()
+        } catch {
+            error.send(to: orders)
+            CurrentProcess.exitImmediately(127)
+        }
+    }
+
+    /// While the warden mounts the root, the mounts beside it are made; then each is moved to its place.
+    private func attachImage(
+        _ order: FurnishOrder, _ places: borrowing Places, _ proc: borrowing MovableMount,
+        _ devices: borrowing MovableMount
+    ) throws(SandboxFailure) -> LandlockLayer.Prepared {
+        if order.devices == self.devices {
+            try addSharedMemory(order.plan, to: devices)
+            let root = try attachRoot(at: places)
+            try move(devices, to: "dev", root)  // every target below is resolved inside the image, by openat2
+            return try finishTree(order.plan, root, proc)
+        }
+        let own = try step(.devices) { () throws(SystemError) in
+            try File.open(order.devices, File.pathOnly | O_DIRECTORY)
+        }
+        let special = try makeDevices(at: places.special, copying: own)
+        try addSharedMemory(order.plan, to: special)
+        let root = try attachRoot(at: places)
+        try move(special, to: "dev", root)
+        return try finishTree(order.plan, root, proc)
+    }
+
+    private func finishTree(
+        _ plan: SandboxPlan, _ root: borrowing Descriptor, _ proc: borrowing MovableMount
+    ) throws(SandboxFailure) -> LandlockLayer.Prepared {
+        try move(proc, to: "proc", root)
+        for mount in plan.mounts { try attach(mount, root) }  // after /proc and /dev: a policy cannot cover them
+        try enterRoot(root)  // from here no host path has a name
+        try nameHost(plan)
+        if omitted.contains(.landlock) { return .nothing }
+        return try LandlockLayer(version: landlockVersion, rules: plan.landlock).prepare()
     }
 
     /// Folders of the scratch folder, in this process's own mount namespace.
@@ -59,7 +106,9 @@ struct SandboxChild {
         let root: Descriptor
         let proc: Descriptor
         let dev: Descriptor
-        /// A /dev as the plan's sandboxes have it.
+        /// For a /dev with more than the usual devices.
+        let special: Descriptor
+        /// The /dev of most sandboxes.
         let devices: Descriptor
     }
 
@@ -68,7 +117,7 @@ struct SandboxChild {
         if omitted.contains(.closedDescriptors) { return }
         do throws(SystemError) {
             var next: UInt32 = 3
-            for kept in [control, report, initProgram].map(UInt32.init).sorted() {
+            for kept in [control, orders, initProgram].map(UInt32.init).sorted() {
                 if kept > next { try Descriptor.closeAll(in: next...kept - 1) }
                 next = kept + 1
             }
@@ -85,14 +134,15 @@ struct SandboxChild {
             let folder = File.pathOnly | O_DIRECTORY
             return Places(
                 root: try File.open(scratch + "/root", folder), proc: try File.open(scratch + "/proc", folder),
-                dev: try File.open(scratch + "/dev", folder), devices: try File.open(devices, folder))
+                dev: try File.open(scratch + "/dev", folder), special: try File.open(scratch + "/special", folder),
+                devices: try File.open(devices, folder))
         }
     }
 
     /// The next packet. - Parameter what: what is waited for, for the message.
-    private func awaitPacket(_ what: String) throws(SandboxFailure) -> [Int32] {
+    private func awaitPacket(on socket: Int32, _ what: String) throws(SandboxFailure) -> [Int32] {
         try step(.handshake) { () throws(SystemError) in
-            let packet = try Socket.receivePacket(control, capacity: 1)
+            let packet = try Socket.receivePacket(socket, capacity: 1)
             guard let packet, packet.bytes.count == 1 else {
                 throw SystemError(EPIPE, "the warden ended before it sent \(what)")
             }
@@ -102,7 +152,7 @@ struct SandboxChild {
 
     /// A mount that the warden has made.
     func awaitMount(_ what: String) throws(SandboxFailure) -> DetachedMount {
-        guard let number = try awaitPacket(what).first else {
+        guard let number = try awaitPacket(on: orders, what).first else {
             throw SandboxFailure(.handshake, call: "the warden sent \(what) without a descriptor", code: 0)
         }
         return DetachedMount(owning: Descriptor(owning: number))
@@ -117,7 +167,7 @@ struct SandboxChild {
         }
     }
 
-    private func nameHost() throws(SandboxFailure) {
+    private func nameHost(_ plan: SandboxPlan) throws(SandboxFailure) {
         if omitted.contains(.utsNamespace) { return }
         if sethostname(plan.hostname, plan.hostname.utf8.count) != 0 {
             throw SandboxFailure(.identity, call: "sethostname", code: errno)
@@ -140,9 +190,15 @@ struct SandboxChild {
         }
     }
 
-    private func awaitLaunch() throws(SandboxFailure) -> LaunchOrder {
-        let order = try step(.handshake) { () throws(SystemError) in try LaunchOrder.receive(from: control) }
+    private func awaitFurnishing() throws(SandboxFailure) -> FurnishOrder {
+        let order = try step(.handshake) { () throws(SystemError) in try FurnishOrder.receive(from: orders) }
         // The warden has no use for it any more.
+        guard let order else { CurrentProcess.exitImmediately(0) }
+        return order
+    }
+
+    private func awaitLaunch() throws(SandboxFailure) -> LaunchOrder {
+        let order = try step(.handshake) { () throws(SystemError) in try LaunchOrder.receive(from: orders) }
         guard let order else { CurrentProcess.exitImmediately(0) }
         return order
     }
@@ -150,16 +206,25 @@ struct SandboxChild {
     private func dropBoundingSet() throws(SandboxFailure) {
         if omitted.contains(.boundingSet) { return }
         try step(.identity) { () throws(SystemError) in
-            try Identity.dropBoundingSet(keeping: plan.capabilities.map(\.number) + [Identity.kill])
+            // Which of these a policy keeps is not known yet.
+            try Identity.dropBoundingSet(keeping: SandboxCapability.allCases.map(\.number))
         }
     }
 
-    private func startCommand(_ order: LaunchOrder, _ terminal: borrowing Terminal) throws(SandboxFailure) -> Int32 {
-        let process = CommandProcess(
-            plan: plan, environment: order.environment, streams: terminal.streams(order), report: report,
-            landlock: LandlockLayer(version: landlockVersion, rules: plan.landlock),
-            ignoredSignals: ignoredSignals, omitted: omitted)
-        return try step(.clone) { () throws(SystemError) in try Clone.untilExec { process.run() } }
+    private func openNull(_ devices: borrowing MovableMount) throws(SandboxFailure) -> Descriptor {
+        do { return try File.open("null", below: devices.descriptor, O_RDWR, .beneathWithoutLinks) } catch {
+            throw SandboxFailure(.initProcess, error)
+        }
+    }
+
+    /// Clones the process that becomes the command.
+    private func bearCommand(
+        _ places: borrowing Places, _ proc: borrowing MovableMount, _ devices: borrowing MovableMount
+    ) throws(SandboxFailure) -> Int32 {
+        switch try step(.clone, { () throws(SystemError) in try Clone.process(namespaces: [], cgroup: nil) }) {
+        case .child: furnish(places, proc, devices)
+        case .parent(let pid, _): return pid
+        }
     }
 }
 

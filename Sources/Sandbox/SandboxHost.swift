@@ -84,7 +84,7 @@ public struct SandboxHost: ~Copyable {
         let mount = try DetachedMount(
             fileSystem: "tmpfs", options: [("size", "256k"), ("mode", "0711")], attributes: [.noDevices, .noSetUserID])
         try mount.attach(at: path)
-        for name in ["lower", "rw", "root", "proc", "dev", "mount"] {
+        for name in ["rw", "root", "proc", "dev", "special"] {
             try File.makeDirectory(path + "/" + name, mode: 0o711)
         }
     }

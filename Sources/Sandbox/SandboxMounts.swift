@@ -38,13 +38,14 @@ extension SandboxChild {
         } catch { throw SandboxFailure(.proc, error) }
     }
 
-    /// The shared read-only /dev, and this sandbox's own pts, shm and mqueue on it.
-    func makeDevices(at place: borrowing Descriptor, _ places: borrowing Places) throws(SandboxFailure) -> MovableMount
-    {
+    /// A shared read-only /dev, and this sandbox's own pts and mqueue on it.
+    func makeDevices(
+        at place: borrowing Descriptor, copying shared: borrowing Descriptor
+    ) throws(SandboxFailure) -> MovableMount {
         do {
             let folder =
                 omitted.contains(.ownDevices)
-                ? try DetachedMount(copying: "/dev", in: places.root) : try DetachedMount(copying: places.devices)
+                ? try DetachedMount(copying: "/dev", in: shared) : try DetachedMount(copying: shared)
             try folder.attach(onto: place)
             let quiet: MountAttributes = [.noSetUserID, .noDevices, .noExecute]
             // devices of a devpts made in a user namespace are its own terminals only, so they may be opened.
@@ -53,15 +54,21 @@ extension SandboxChild {
                 options: [("newinstance", nil), ("ptmxmode", "0666"), ("mode", "0620")],
                 attributes: [.noSetUserID, .noExecute]
             ).attachForGood(onto: "pts", in: folder.descriptor)
-            try DetachedMount(
-                fileSystem: "tmpfs",
-                options: [("size", String(plan.sharedMemoryBytes)), ("mode", "1777"), ("nr_inodes", "4096")],
-                attributes: quiet
-            ).attachForGood(onto: "shm", in: folder.descriptor)
             try DetachedMount(fileSystem: "mqueue", options: [], attributes: quiet)
                 .attachForGood(onto: "mqueue", in: folder.descriptor)
             return folder
         } catch { throw SandboxFailure(.devices, error) }
+    }
+
+    /// /dev/shm, of the size that the plan says.
+    func addSharedMemory(_ plan: SandboxPlan, to devices: borrowing MovableMount) throws(SandboxFailure) {
+        try step(.devices) { () throws(SystemError) in
+            try DetachedMount(
+                fileSystem: "tmpfs",
+                options: [("size", String(plan.sharedMemoryBytes)), ("mode", "1777"), ("nr_inodes", "4096")],
+                attributes: [.noSetUserID, .noDevices, .noExecute]
+            ).attachForGood(onto: "shm", in: devices.descriptor)
+        }
     }
 
     /// Puts the root that the warden has made in its place, and opens it there.

@@ -4,15 +4,15 @@ public import Linux
 /// A sandbox whose command is about to be exec'ed.
 public struct StartingSandbox: ~Copyable {
     private var sandbox: Sandbox
-    private let report: Descriptor
+    private let orders: Descriptor
 
-    init(_ sandbox: consuming Sandbox, report: consuming Descriptor) {
+    init(_ sandbox: consuming Sandbox, orders: consuming Descriptor) {
         self.sandbox = sandbox
-        self.report = report
+        self.orders = orders
     }
 
     /// Readable once its start is decided: `finish` hardly waits from then on.
-    public var watched: Int32 { report.raw }
+    public var watched: Int32 { orders.raw }
 
     /// Its cgroup.
     public var cgroup: Cgroup { sandbox.cgroup }
@@ -28,13 +28,11 @@ public struct StartingSandbox: ~Copyable {
     public consuming func finish(on host: inout SandboxHost) throws(SandboxFailure) -> Sandbox {
         do throws(SandboxFailure) {
             while true {
-                var watch = pollfd(fd: report.raw, events: Int16(POLLIN), revents: 0)
+                var watch = pollfd(fd: orders.raw, events: Int16(POLLIN), revents: 0)
                 guard poll(&watch, 1, Self.patience.millisecondsRoundedUp) > 0 else {
                     throw SandboxFailure(.handshake, call: "no answer from the new sandbox for 20 s", code: 0)
                 }
-                let packet = try step(.handshake) { () throws(SystemError) in
-                    try Socket.receivePacket(report.raw, capacity: SandboxFailure.reportBytesMax)
-                }
+                let packet = try step(.handshake) { () throws(SystemError) in try Self.receive(from: orders) }
                 guard let packet else { continue }
                 // The sandbox's side is closed by its last exec.
                 if packet.bytes.isEmpty { break }
@@ -52,12 +50,23 @@ public struct StartingSandbox: ~Copyable {
     }
 
     /// What a child has told of its failure already; nil when it has told none.
-    static func failureTold(on report: borrowing Descriptor) -> SandboxFailure? {
-        var watch = pollfd(fd: report.raw, events: Int16(POLLIN), revents: 0)
+    static func failureTold(on orders: borrowing Descriptor) -> SandboxFailure? {
+        var watch = pollfd(fd: orders.raw, events: Int16(POLLIN), revents: 0)
         guard poll(&watch, 1, 0) > 0,
-            let packet = try? Socket.receivePacket(report.raw, capacity: SandboxFailure.reportBytesMax),
+            let packet = try? receive(from: orders),
             !packet.bytes.isEmpty
         else { return nil }
         return SandboxFailure(report: packet.bytes)
+    }
+
+    /// The next packet. A process that ends before it has read all that it was sent leaves an error behind, which the
+    /// kernel tells before what the process has said itself.
+    private static func receive(from orders: borrowing Descriptor) throws(SystemError) -> Socket.ReceivedPacket? {
+        do throws(SystemError) {
+            return try Socket.receivePacket(orders.raw, capacity: SandboxFailure.reportBytesMax)
+        } catch {
+            guard error.code == ECONNRESET else { throw error }
+            return try Socket.receivePacket(orders.raw, capacity: SandboxFailure.reportBytesMax)
+        }
     }
 }

@@ -55,11 +55,11 @@ extension Descriptor? {
 
 extension SandboxChild {
     /// The terminal that the order asks for.
-    func openTerminal(_ order: LaunchOrder) throws(SandboxFailure) -> Terminal {
+    func openTerminal(_ order: LaunchOrder, _ plan: SandboxPlan) throws(SandboxFailure) -> Terminal {
         guard case .terminal(let rows, let columns) = order.streams else { return .none }
         return try step(.terminal) { () throws(SystemError) in
             try Terminal(
-                rows: rows, columns: columns, user: plan.userID, group: plan.groupID, report: report)
+                rows: rows, columns: columns, user: plan.userID, group: plan.groupID, report: orders)
         }
     }
 }

@@ -129,8 +129,7 @@ extension WardenServer {
         let null = try File.open("/dev/null", O_RDONLY)
         let environment = Self.environment(tightened.plan.environment, request.environment)
         pool.noteUse(of: image, on: &host)
-        let made =
-            try ready(image, tightened, request) ?? MadeSandbox.make(tightened, name: request.backend.text, on: &host)
+        let made = try ready(image, tightened, request) ?? newlyMade(tightened, request.backend)
         let starting = try made.launch(
             environment: environment,
             .descriptors(input: null.raw, output: output.writing.raw, error: output.writing.raw), on: &host)
@@ -158,6 +157,11 @@ extension WardenServer {
             }
         }
         return made
+    }
+
+    private func newlyMade(_ image: SandboxImage, _ backend: BackendID) throws(SandboxFailure) -> MadeSandbox {
+        if let blank = pool.takeBlank(on: &host) { return try blank.furnish(image, on: &host) }
+        return try MadeSandbox.make(image, name: backend.text, on: &host)
     }
 
     private func budget(of plan: SandboxPlan) -> ProcessorBudget? {

@@ -14,7 +14,7 @@ struct DevCommand: Subcommand {
             Several can run side by side, with other ports and state folders.
             """,
         flags: [
-            StateFolder.flag, port, proxyPort, host, user, requireControllers, ProcessLifetime.flag,
+            StateFolder.flag, port, proxyPort, host, user, requireControllers, pool, ProcessLifetime.flag,
         ] + LeaseFlags.all)
 
     private static let port = Flag("--port", .value("PORT", default: "8080"), "of the controller; 0 takes a free one")
@@ -26,12 +26,16 @@ struct DevCommand: Subcommand {
     private static let requireControllers = Flag(
         "--require-controllers", .bare, "refuse to start when cgroup v2 lacks memory, cpu or pids")
 
+    private static let pool = Flag(
+        "--pool", .value("N", default: "2"), "sandboxes that the warden keeps ready of each image that is in use")
+
     private let state: StateFolder
     private let controllerAddress: SocketAddress
     private let proxyAddress: SocketAddress
     private let userID: UInt32
     private let limits: DevelopmentPlan.Limits
     private let leaseWords: [String]
+    private let poolSize: Int
     private let lifetime: ProcessLifetime
 
     init(_ arguments: Arguments) throws(UsageError) {
@@ -42,6 +46,7 @@ struct DevCommand: Subcommand {
         limits = arguments.isGiven(Self.requireControllers) ? .required : .asOffered
         _ = try LeaseFlags.times(arguments)
         leaseWords = LeaseFlags.words(arguments)
+        poolSize = Int(try arguments.integer(Self.pool, in: 0...64) ?? 2)
         lifetime = ProcessLifetime(arguments)
     }
 
@@ -55,7 +60,8 @@ struct DevCommand: Subcommand {
         defer { _ = lock.raw }
         let plan = DevelopmentPlan(
             state: state, controller: try Self.free(controllerAddress, Self.port),
-            proxy: try Self.free(proxyAddress, Self.proxyPort), userID: userID, limits: limits, leaseWords: leaseWords)
+            proxy: try Self.free(proxyAddress, Self.proxyPort), userID: userID, limits: limits, leaseWords: leaseWords,
+            poolSize: poolSize)
         warnOfMissingLimits()
         sweepImages()
         return try DevelopmentSite(plan, started: started).run()

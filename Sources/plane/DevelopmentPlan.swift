@@ -9,6 +9,8 @@ struct DevelopmentPlan {
     let userID: UInt32
     let limits: Limits
     let leaseWords: [String]
+    /// Sandboxes kept ready of each image.
+    let poolSize: Int
 
     /// What is demanded of cgroup v2.
     enum Limits {
@@ -46,7 +48,8 @@ struct DevelopmentPlan {
             ] + leaseWords
         case .warden:
             [
-                "serve", "--state", state.path, "--drone-user", String(userID), "--end-with-parent",
+                "serve", "--state", state.path, "--drone-user", String(userID), "--end-with-parent", "--pool",
+                String(poolSize),
             ] + limits.words
         case .drone:
             [

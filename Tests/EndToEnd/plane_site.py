@@ -75,16 +75,30 @@ def request(method, url, body=None, headers=None, timeout=30):
         return Answer(error.code, error.headers, error.read())
 
 
+def environment(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
 class Backend:
     """What a connect answered, and what a user does with it."""
 
     def __init__(self, site, answer):
         self.site, self.answer, self.id = site, answer, answer["backend_id"]
         self.url, self.token = answer["url"], answer["token"]
+        self.found = None
 
     @property
     def cgroup(self):
-        return pathlib.Path(self.site.cgroup) / self.id
+        """Found by the command that runs in it: a sandbox that was kept ready got its name before it got its backend."""
+        if self.found is None:
+            mark = f"SESSION_BACKEND_ID={self.id}".encode()
+            for folder in pathlib.Path(self.site.cgroup).iterdir():
+                if folder.is_dir() and any(mark in environment(pid) for pid in (folder / "cgroup.procs").read_text().split()):
+                    self.found = folder
+        return self.found or pathlib.Path(self.site.cgroup) / self.id
 
     def get(self, path="", **options):
         return request("GET", self.url + path, **options)

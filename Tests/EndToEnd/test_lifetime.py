@@ -19,7 +19,8 @@ def mounts():
 class Lifetime(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.site = cls.enterClassContext(PlaneSite())
+        # None kept ready: what is there is what the tests asked for.
+        cls.site = cls.enterClassContext(PlaneSite("--pool", "0"))
 
     def assert_nothing_is_left(self, backend, processes, namespaces):
         self.assertFalse(backend.cgroup.exists(), "its cgroup is left")

@@ -208,6 +208,7 @@ class Losses(ReasonTests):
         with PlaneSite(*times) as site:
             backend = site.connect("leased")
             backend.wait_for("ready")
+            self.assertTrue(backend.cgroup.exists())
             cgroup, controller = backend.cgroup, site.child("controller")
             os.kill(controller, signal.SIGSTOP)
             try:

@@ -63,7 +63,7 @@ struct SubcommandTests {
         let arguments = try Arguments(["--state", "/srv/plane/"], DevCommand.syntax)
         let plan = DevelopmentPlan(
             state: try StateFolder(arguments), controller: .loopback(8080), proxy: SocketAddress(host: 0, port: 9090),
-            userID: 63180, limits: .asOffered, leaseWords: ["--lease-renew-ms", "500"])
+            userID: 63180, limits: .asOffered, leaseWords: ["--lease-renew-ms", "500"], poolSize: 3)
         let controller = plan.words(of: .controller)
         let drone = plan.words(of: .drone)
         #expect(sentence(controller) == nil)

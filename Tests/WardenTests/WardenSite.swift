@@ -11,10 +11,15 @@ final class WardenSite {
     private(set) var socket: Descriptor
     private var warden: ProcessDescriptor
     private let image: BusyboxImage
+    private let pool: Int
     /// Descriptors that came with replies; the test that wants one takes it out.
     var received: [Int32] = []
 
-    init(command: String) throws {
+    /// - Parameters:
+    ///   - pool: sandboxes that the warden keeps ready of each kind.
+    ///   - policy: the image's.
+    init(command: String, pool: Int = 2, policy: String = "{}") throws {
+        self.pool = pool
         image = try BusyboxImage()
         state = image.path + "/state"
         let script = """
@@ -23,20 +28,26 @@ final class WardenSite {
             cat > \(state)/images/busybox/manifest.json <<'END'
             {"name": "busybox", "command": ["/bin/sh", "-c", "\(command)"], "port": 8080, "environment": {"PATH": "/bin"}}
             END
+            cat > \(state)/policies/busybox.json <<'END'
+            \(policy)
+            END
             """
         let (status, _, errors) = try Program.run(["/bin/sh", "-c", script])
         try #require(status == .exited(code: 0), "\(errors)")
-        warden = try Self.start(state)
+        warden = try Self.start(state, pool: pool)
         socket = try Self.connect(state)
     }
 
-    private static func start(_ state: String) throws -> ProcessDescriptor {
-        try Program.start([Program.built("plane-warden"), "serve", "--state", state, "--allow-missing-controllers"])
+    private static func start(_ state: String, pool: Int) throws -> ProcessDescriptor {
+        try Program.start([
+            Program.built("plane-warden"), "serve", "--state", state, "--allow-missing-controllers", "--pool",
+            String(pool),
+        ])
     }
 
     /// Starts a warden on the same state folder after the first was killed.
     func restart() throws {
-        warden = try Self.start(state)
+        warden = try Self.start(state, pool: pool)
         socket = try Self.connect(state)
     }
 
@@ -45,6 +56,22 @@ final class WardenSite {
         guard let mount = Cgroup.mountPoint() else { return nil }
         return try File.names(in: mount).map { mount + "/" + $0 }.first {
             File.status($0 + "/" + backend)?.kind == .directory
+        }
+    }
+
+    /// The folder of this warden's cgroups.
+    func cgroupFolder() throws -> String? {
+        guard let mount = Cgroup.mountPoint() else { return nil }
+        // As the warden names it: FNV-1a of the state folder's path.
+        let hash = state.utf8.reduce(UInt32(0x811c_9dc5)) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
+        let path = mount + "/plane-" + String(hash, radix: 16)
+        return File.status(path) == nil ? nil : path
+    }
+
+    /// Names of the sandboxes in a folder in which a process lives.
+    func populated(_ folder: String) throws -> [String] {
+        try File.names(in: folder).filter { name in
+            File.status("\(folder)/\(name)")?.kind == .directory && Cgroup(path: "\(folder)/\(name)").isPopulated()
         }
     }
 
@@ -106,6 +133,19 @@ final class WardenSite {
                     backend: try BackendID(name), image: try ImageName(image), environment: environment,
                     limits: ResourceLimits(), hardDeadline: .now + lifetime, fencingToken: FencingToken(7), note: note))
         )
+    }
+
+    /// The first line that comes out of an output descriptor, which stays the caller's.
+    static func line(of descriptor: Int32) throws -> String {
+        var text: [UInt8] = []
+        var byte: UInt8 = 0
+        while text.last != UInt8(ascii: "\n") {
+            var watch = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            try #require(poll(&watch, 1, 20_000) == 1, "no line within 20 s")
+            guard read(descriptor, &byte, 1) == 1 else { break }
+            text.append(byte)
+        }
+        return String(decoding: text, as: UTF8.self)
     }
 
     /// The text that comes out of an output descriptor, to its end.

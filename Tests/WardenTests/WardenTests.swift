@@ -161,7 +161,7 @@ struct WardenTests {
 
     @Test("Killing the warden ends every sandbox at once")
     func deathOfTheWarden() throws {
-        let site = try WardenSite(command: "exec sleep 300")
+        let site = try WardenSite(command: "exec sleep 300", pool: 0)
         _ = try site.greet()
         try site.spawn("orphan")
         #expect(try site.receive() == .spawned(try BackendID("orphan")))
@@ -176,5 +176,44 @@ struct WardenTests {
         try site.restart()
         _ = try site.greet()
         #expect(try !File.names(in: left).contains("orphan"))
+    }
+
+    @Test("Sandboxes that are kept ready start with what each request says, and end with their warden")
+    func keptReady() throws {
+        let site = try WardenSite(command: "echo $GREETING; exec sleep 300", pool: 3)
+        _ = try site.greet()
+        var outputs: [Int32] = []
+        for number in 0..<8 {
+            try site.spawn("ready\(number)", environment: ["GREETING=hello \(number)"])
+            #expect(try site.receive() == .spawned(try BackendID("ready\(number)")))
+            outputs.append(try site.takeDescriptor())
+            #expect(try WardenSite.line(of: outputs[number]) == "hello \(number)\n")
+        }
+        let folder = try #require(try site.cgroupFolder())
+        try site.kill()
+        for output in outputs { #expect(try WardenSite.text(of: output) == "") }
+        let deadline = BootInstant.now + .seconds(20)
+        while try site.populated(folder) != [], BootInstant.now < deadline { poll(nil, 0, 5) }
+        #expect(try site.populated(folder) == [])
+        try site.restart()
+        _ = try site.greet()
+    }
+
+    @Test("All processes of a sandbox together may use the processor time that its policy gives, and no more")
+    func processorTime() throws {
+        let site = try WardenSite(
+            command: "for i in 1 2 3 4; do (while :; do :; done) & done; wait",
+            policy: #"{"limits": {"cpu_time": "1s", "cpus": 4}}"#)
+        _ = try site.greet()
+        try site.spawn("busy")
+        let backend = try BackendID("busy")
+        #expect(try site.receive() == .spawned(backend))
+        guard case .exited(backend, let exit) = try site.receive() else {
+            Issue.record("no exit")
+            return
+        }
+        #expect(exit.cause == .cpuTime)
+        // Four processes shared it: none of them has used the second alone, at which RLIMIT_CPU would have ended it.
+        #expect((1_000_000..<3_000_000).contains(exit.cpuMicroseconds), "\(exit.cpuMicroseconds)")
     }
 }

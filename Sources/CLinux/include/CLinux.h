@@ -56,7 +56,6 @@ static inline long plane_waitid(int idtype, int id, int options, int *code, int 
     *status = info.si_status;
     return info.si_pid;
 }
-long plane_clone_until_exec(int (*body)(void *), void *argument, size_t stack_size);
 static inline long plane_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) {
     PLANE_RESULT(syscall(SYS_prctl, option, a, b, c, d));
 }
