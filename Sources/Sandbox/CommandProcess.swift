@@ -5,7 +5,7 @@ import Model
 
 /// The process that becomes the command: it gives up everything, in an order that leaves nothing to get back.
 ///
-/// Until it execs, it has a copy of the warden's memory and is the sandbox's root; nobody else is in the sandbox then.
+/// Until it execs, it has a copy of the warden's memory; nobody else is in the sandbox then.
 struct CommandProcess: ~Copyable {
     /// What becomes 0, 1 and 2.
     enum Streams {
@@ -16,34 +16,35 @@ struct CommandProcess: ~Copyable {
     }
 
     let plan: SandboxPlan
-    let environment: [String]
-    let streams: Streams
     let landlock: LandlockLayer.Prepared
     let ignoredSignals: [Int32]
     let omitted: Set<SandboxLayer>
 
-    /// Drops, and execs. Each line says what would be possible if it came later.
+    /// Gives up what the command may not have, before anybody has asked for it. Each line says what would be possible if
+    /// it came later.
+    func prepare() throws(SandboxFailure) {
+        try enterWorkingDirectory()  // after pivot_root: it is a folder of the image or nothing
+        do throws(SystemError) {
+            if !omitted.contains(.ownSession) { setsid() }  // a terminal of its own, never the warden's
+            try dropPrivileges()
+            // Landlock and the filter below need it.
+            if !omitted.contains(.noNewPrivileges) { try Identity.setNoNewPrivileges() }
+        } catch { throw SandboxFailure(.identity, error) }
+        try landlock.restrictSelf()
+    }
+
+    /// Takes what was asked for, and execs.
     /// - Returns: why it could not.
-    func run() -> SandboxFailure {
-        do throws(SandboxFailure) {
-            try enterWorkingDirectory()  // after pivot_root: it is a folder of the image or nothing
-            do throws(SystemError) {
-                if !omitted.contains(.ownSession) { setsid() }  // a terminal of its own, never the warden's
-                try takeStreams()  // while descriptors other than 0, 1 and 2 are still known
-                if !omitted.contains(.resourceLimits) { try setResourceLimits() }  // raising is impossible afterwards
-                try dropPrivileges()
-                Signals.resetForExec(ignored: ignoredSignals)  // the warden's mask would outlive the exec
-                // Landlock and the filter below need it.
-                if !omitted.contains(.noNewPrivileges) { try Identity.setNoNewPrivileges() }
-            } catch { throw SandboxFailure(.identity, error) }
-            try landlock.restrictSelf()
-            do throws(SystemError) {
-                // A leaked folder is a way out (CVE-2024-21626).
-                if !omitted.contains(.closedDescriptors) { try closeDescriptors() }
-                if !omitted.contains(.seccomp) { try installFilter() }  // last: the calls above are not in the list
-            } catch { throw SandboxFailure(.identity, error) }
-            return exec()
-        } catch { return error }
+    func launch(_ streams: Streams, environment: [String]) -> SandboxFailure {
+        do throws(SystemError) {
+            try take(streams)  // while descriptors other than 0, 1 and 2 are still known
+            if !omitted.contains(.resourceLimits) { try setResourceLimits() }  // fewer descriptors than there are now
+            Signals.resetForExec(ignored: ignoredSignals)  // the warden's mask would outlive the exec
+            // A leaked folder is a way out (CVE-2024-21626).
+            if !omitted.contains(.closedDescriptors) { try closeDescriptors() }
+            if !omitted.contains(.seccomp) { try installFilter() }  // last: the calls above need not be in the list
+        } catch { return SandboxFailure(.identity, error) }
+        return exec(environment)
     }
 
     private func dropPrivileges() throws(SystemError) {
@@ -71,7 +72,7 @@ struct CommandProcess: ~Copyable {
     }
 
     /// Streams come as any three numbers; they are lifted out of the way first, so that none overwrites another.
-    private func takeStreams() throws(SystemError) {
+    private func take(_ streams: Streams) throws(SystemError) {
         let sources: [Int32]
         switch streams {
         case .descriptors(let three): sources = three
@@ -132,9 +133,9 @@ struct CommandProcess: ~Copyable {
         if installed < 0 { throw SystemError(Int32(-installed), "seccomp SECCOMP_SET_MODE_FILTER") }
     }
 
-    private func exec() -> SandboxFailure {
+    private func exec(_ variables: [String]) -> SandboxFailure {
         var arguments: [UnsafeMutablePointer<CChar>?] = plan.command.map { strdup($0) }
-        var environment: [UnsafeMutablePointer<CChar>?] = self.environment.map { strdup($0) }
+        var environment: [UnsafeMutablePointer<CChar>?] = variables.map { strdup($0) }
         arguments.append(nil)
         environment.append(nil)
         if let path = arguments[0] { execve(path, &arguments, &environment) }

@@ -57,12 +57,12 @@ struct SandboxChild {
             let order = try awaitFurnishing()
             let plan = order.plan
             let landlock = try attachImage(order, places, proc, devices)
-            let launch = try awaitLaunch()
-            let terminal = try openTerminal(launch, plan)  // as long as the sandbox's root may own it
             let command = CommandProcess(
-                plan: plan, environment: launch.environment, streams: terminal.streams(launch), landlock: landlock,
-                ignoredSignals: ignoredSignals, omitted: omitted)
-            throw command.run()
+                plan: plan, landlock: landlock, ignoredSignals: ignoredSignals, omitted: omitted)
+            try command.prepare()  // from here it has no more rights than the command
+            let launch = try awaitLaunch()
+            let terminal = try openTerminal(launch)
+            throw command.launch(terminal.streams(launch), environment: launch.environment)
         } catch {
             error.send(to: orders)
             CurrentProcess.exitImmediately(127)

@@ -1,7 +1,6 @@
 import CLinux
 import Glibc
 import Linux
-import Model
 
 /// The command's side of a terminal of the sandbox's own devpts, or none. pty(7).
 struct Terminal: ~Copyable {
@@ -12,10 +11,10 @@ struct Terminal: ~Copyable {
 
     private init(side: consuming Descriptor?) { self.side = side }
 
-    /// Makes one, owned by the command's user, and sends its other side to the warden.
+    /// Makes one, which belongs to the calling process's user, and sends its other side to the warden.
     ///
     /// The command's side is opened through the master (TIOCGPTPEER), not by a path that an image could have covered.
-    init(rows: UInt16, columns: UInt16, user: UInt32, group: UInt32, report: Int32) throws(SystemError) {
+    init(rows: UInt16, columns: UInt16, report: Int32) throws(SystemError) {
         let master = try File.open("/dev/pts/ptmx", O_RDWR | O_NOCTTY)
         try Self.check("ioctl TIOCSPTLCK", plane_terminal_unlock(master.raw))
         let peer = plane_terminal_peer(master.raw)
@@ -24,7 +23,6 @@ struct Terminal: ~Copyable {
         if rows > 0, columns > 0 {
             try Self.check("ioctl TIOCSWINSZ", plane_terminal_set_size(master.raw, rows, columns))
         }
-        guard fchown(opened.raw, user, group) == 0 else { throw SystemError(errno, "fchown of the terminal") }
         _ = try Socket.sendPacket(report, [1], descriptors: [master.raw])
         side = consume opened
     }
@@ -55,11 +53,11 @@ extension Descriptor? {
 
 extension SandboxChild {
     /// The terminal that the order asks for.
-    func openTerminal(_ order: LaunchOrder, _ plan: SandboxPlan) throws(SandboxFailure) -> Terminal {
+    func openTerminal(_ order: LaunchOrder) throws(SandboxFailure) -> Terminal {
         guard case .terminal(let rows, let columns) = order.streams else { return .none }
         return try step(.terminal) { () throws(SystemError) in
             try Terminal(
-                rows: rows, columns: columns, user: plan.userID, group: plan.groupID, report: orders)
+                rows: rows, columns: columns, report: orders)
         }
     }
 }

@@ -5,8 +5,10 @@ import Sandbox
 /// Sandboxes that are made before they are asked for: some of each image that was started at least once, of which a start
 /// then only launches the command, and as many that are of no image yet.
 struct SandboxPool {
-    /// Sandboxes kept ready of each kind.
+    /// Sandboxes kept ready of each image.
     let size: Int
+    /// Sandboxes kept ready that are of no image yet.
+    let blankSize: Int
     private var blank = Shelf(image: nil)
     private var images: [ImageName: Shelf] = [:]
     private var made: UInt64 = 0
@@ -50,14 +52,17 @@ struct SandboxPool {
         }
     }
 
-    /// - Parameter size: sandboxes kept ready of each kind, 0 for none.
-    init(size: Int) { self.size = size }
+    /// - Parameters: sandboxes kept ready, 0 for none.
+    init(size: Int, blankSize: Int) {
+        self.size = size
+        self.blankSize = blankSize
+    }
 
     /// The image is used: it is worth keeping some of it from now on.
     mutating func noteUse(of image: SandboxImage, on host: inout SandboxHost) {
+        blank.isFailing = false
         guard size > 0 else { return }
         let name = image.plan.image
-        blank.isFailing = false
         if let shelf = images[name], shelf.image === image {
             images[name]?.isFailing = false
             return
@@ -97,7 +102,7 @@ struct SandboxPool {
 
     /// Whether one is to be made.
     var isShort: Bool {
-        size > 0 && (blank.isShort(of: size) || images.values.contains { $0.isShort(of: size) })
+        blank.isShort(of: blankSize) || images.values.contains { $0.isShort(of: size) }
     }
 
     /// Makes one of those that are missing.
@@ -114,7 +119,7 @@ struct SandboxPool {
             if images[name]?.ready.count == size { tell("of \(name)", images[name]) }
             return
         }
-        guard blank.isShort(of: size) else { return }
+        guard blank.isShort(of: blankSize) else { return }
         do {
             let entry = Entry(try BlankSandbox.make(name: nextName(), on: &host))
             blank.ready.append(entry)

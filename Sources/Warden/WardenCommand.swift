@@ -16,7 +16,7 @@ public enum WardenCommand {
 
     /// The text of `--help`.
     public static let usage = """
-        usage: plane-warden serve [--state DIR] [--drone-user UID] [--pool N] [--allow-missing-controllers]
+        usage: plane-warden serve [--state DIR] [--drone-user UID] [--pool N] [--blank N] [--allow-missing-controllers]
                plane-warden run --plan-descriptor N [--state DIR] [--allow-missing-controllers]
                plane-warden clean [--state DIR]
 
@@ -28,6 +28,7 @@ public enum WardenCommand {
           --drone-user UID                who may connect, and who compiles policies (default 63180)
           --plane PATH                    the plane executable (default: beside this one)
           --pool N                        sandboxes kept ready of each image that is in use, 0 to 64 (default 2); serve only
+          --blank N                       sandboxes kept ready that are of no image yet (default 2, or 0 with --pool 0)
           --allow-missing-controllers     start although cgroup v2 lacks memory, cpu or pids; their limits do not hold
           --end-with-parent               end when the process that started it does
         """
@@ -47,7 +48,9 @@ public enum WardenCommand {
             throw WardenUsageError("\"\(first)\" is not a command; use serve, run or clean")
         }
         var options = try Options(words.dropFirst())
-        if first != "serve", options.poolSize != nil { throw WardenUsageError("--pool belongs to serve") }
+        if first != "serve", options.poolSize != nil || options.blankSize != nil {
+            throw WardenUsageError("--pool and --blank belong to serve")
+        }
         if first != "run" {
             guard options.planDescriptor == nil else { throw WardenUsageError("--plan-descriptor belongs to run") }
             let configuration = try options.configuration()
@@ -68,6 +71,7 @@ public enum WardenCommand {
         var lifetime = WardenConfiguration.Lifetime.own
         var planDescriptor: Int32?
         var poolSize: UInt32?
+        var blankSize: UInt32?
 
         init(_ words: ArraySlice<String>) throws(WardenUsageError) {
             var rest = words
@@ -78,13 +82,15 @@ public enum WardenCommand {
                 case "--plane": planePath = try Self.value(of: flag, &rest)
                 case "--plan-descriptor": planDescriptor = Int32(try Self.number(of: flag, &rest))
                 case "--pool": poolSize = try Self.number(of: flag, &rest)
+                case "--blank": blankSize = try Self.number(of: flag, &rest)
                 case "--allow-missing-controllers": controllers = .optional
                 case "--end-with-parent": lifetime = .ofParent
                 default: throw WardenUsageError("\"\(flag)\" is not a flag here; see plane-warden --help")
                 }
             }
-            if let poolSize, poolSize > 64 {
-                throw WardenUsageError("--pool \(poolSize): at most 64 sandboxes are kept ready of each image")
+            for (flag, size) in [("--pool", poolSize), ("--blank", blankSize)] {
+                guard let size, size > 64 else { continue }
+                throw WardenUsageError("\(flag) \(size): at most 64 sandboxes are kept ready of each kind")
             }
             guard statePath.hasPrefix("/"), !statePath.contains(where: { ",:\\".contains($0) }) else {
                 throw WardenUsageError("--state \(statePath): give an absolute path without comma, colon or backslash")
@@ -121,7 +127,8 @@ public enum WardenCommand {
             }
             return WardenConfiguration(
                 statePath: statePath, droneUser: droneUser, planePath: plane, controllers: controllers,
-                lifetime: lifetime, poolSize: Int(poolSize ?? 2))
+                lifetime: lifetime, poolSize: Int(poolSize ?? 2),
+                blankSize: Int(blankSize ?? min(poolSize ?? 2, 2)))
         }
     }
 }

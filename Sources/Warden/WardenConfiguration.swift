@@ -13,6 +13,8 @@ public struct WardenConfiguration: Sendable {
 
     /// Sandboxes kept ready of each image that is in use.
     public var poolSize: Int
+    /// Sandboxes kept ready that are of no image yet.
+    public var blankSize: Int
 
     /// What is demanded of cgroup v2.
     public enum ControllerDemand: Sendable {
@@ -33,7 +35,7 @@ public struct WardenConfiguration: Sendable {
     /// - Parameters: as the properties say.
     public init(
         statePath: String, droneUser: UInt32, planePath: String, controllers: ControllerDemand, lifetime: Lifetime,
-        poolSize: Int
+        poolSize: Int, blankSize: Int
     ) {
         self.statePath = statePath
         self.droneUser = droneUser
@@ -41,6 +43,7 @@ public struct WardenConfiguration: Sendable {
         self.controllers = controllers
         self.lifetime = lifetime
         self.poolSize = poolSize
+        self.blankSize = blankSize
     }
 
     var imagesPath: String { statePath + "/images" }

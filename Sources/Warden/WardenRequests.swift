@@ -139,6 +139,7 @@ extension WardenServer {
             request, starting, output: Descriptor(owning: reading), budget: budget(of: tightened.plan))
         try record.output.setNonblocking()
         records[request.backend] = record
+        startingCount += 1
         try watch(record)
         wakeBy(record.nextWake)
     }
@@ -175,6 +176,7 @@ extension WardenServer {
     /// A start is decided: the drone hears of it.
     func settle(_ record: SandboxRecord) throws(SystemError) {
         try unwatch(record)
+        startingCount -= 1
         do throws(SandboxFailure) { try record.settle(on: &host) } catch {
             records[record.backend] = nil
             WardenLog.write("\(record.backend): \(error)")

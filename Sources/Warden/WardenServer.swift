@@ -22,6 +22,8 @@ public final class WardenServer {
     /// Backends that have ended and of which something is left.
     var ending: Set<BackendID> = []
     var pool: SandboxPool
+    /// Sandboxes that were launched and do not run yet.
+    var startingCount = 0
     /// The earliest moment at which a record may have something due.
     var nextWake: BootInstant?
     var armedFor: BootInstant?
@@ -53,7 +55,7 @@ public final class WardenServer {
                 scratch: configuration.runPath + "/scratch", cgroup: cgroup, lockFolder: "/run/lock/plane",
                 .warden)
         } catch { throw WardenRefusal("cannot start: \(error)") }
-        pool = SandboxPool(size: configuration.poolSize)
+        pool = SandboxPool(size: configuration.poolSize, blankSize: configuration.blankSize)
         library = PlanLibrary(configuration)
         library.reloadIfChanged()
         do throws(SystemError) {
@@ -92,8 +94,7 @@ public final class WardenServer {
         defer { events.deallocate() }
         while !(isEnding && records.values.allSatisfy { $0.exit != nil }) {
             try armTimer()
-            // What is kept ready is made when there is nothing else to do.
-            let count = try epoll.wait(into: events, timeoutMilliseconds: isEnding || !pool.isShort ? -1 : 0)
+            let count = try epoll.wait(into: events, timeoutMilliseconds: patience)
             if count == 0 { pool.makeOne(on: &host) }
             for index in 0..<count { try handle(Int32(bitPattern: UInt32(events[index].token))) }
             try removeRemains()
@@ -101,6 +102,13 @@ public final class WardenServer {
         unlink(configuration.socketPath)
         host.cgroup.remove()
         WardenLog.write("ended; no sandbox is left")
+    }
+
+    /// Milliseconds for which nothing must happen before one of the sandboxes is made that are kept ready; -1 when none is
+    /// missing. Whoever is being started comes first: making one takes both a processor and the loop.
+    private var patience: Int32 {
+        if isEnding || startingCount > 0 || !pool.isShort { return -1 }
+        return 1
     }
 
     var imageNames: String {

@@ -24,7 +24,7 @@ struct BenchSpawnRun {
         var rows: [BenchRow] = []
         let crowd: BenchManyPhase.Crowd
         do {
-            let warden = try BenchWarden(site, program: program, flags: try Self.poolFlags(0, program))
+            let warden = try BenchWarden(site, program: program, flags: ["--pool", "0", "--blank", "4"])
             if !warden.welcome.missingControllers.isEmpty {
                 StandardError.say(
                     "cgroup v2 has no \(warden.welcome.missingControllers.joined(separator: ", ")) here: "
@@ -34,11 +34,15 @@ struct BenchSpawnRun {
             let many = BenchManyPhase(warden: warden, check: check)
             StandardError.say("as many starts as go …")
             rows += sustainedRows(try many.sustain(for: .seconds(isQuick ? 5 : 30)))
+        }
+        do {
             StandardError.say("\(crowdCount) idle sandboxes at once …")
-            crowd = try many.crowd(of: crowdCount)
+            // None kept ready: what is there before and after is to be the same to the last descriptor.
+            let warden = try BenchWarden(site, program: program, flags: ["--pool", "0", "--blank", "0"])
+            crowd = try BenchManyPhase(warden: warden, check: check).crowd(of: crowdCount)
             rows += crowdRows(crowd)
         }
-        rows.insert(contentsOf: try poolRows(site, program), at: 2)
+        rows.insert(contentsOf: try poolRows(site, program) + unpreparedRows(site, program), at: 2)
         rows += try BenchFilter.rows(count: isQuick ? 20 : 100, check: check)
         return Result(rows: rows, leaks: crowd.leaks)
     }
@@ -70,7 +74,8 @@ struct BenchSpawnRun {
         var rows = [
             BenchRow(
                 "spawn.cold.first_instruction.p50", first, .microseconds,
-                peer: .init(name: bare.name, value: bareFirst?.value), goal: .ratioAtMost(1.5), spread: firstSpread),
+                peer: .init(name: bare.name, value: bareFirst?.value), goal: .ratioAtMost(1.5), spread: firstSpread,
+                note: "of an image of which nothing is kept ready; blank sandboxes are"),
             BenchRow(
                 "spawn.cold.first_instruction.p99", firstSpread?.p99, .microseconds,
                 peer: .init(name: "its p50", value: first), goal: .ratioAtMost(4)),
@@ -89,32 +94,10 @@ struct BenchSpawnRun {
 
     // MARK: With a pool
 
-    /// The words that set a warden's pool; none where the warden has no such flag.
-    private static func poolFlags(_ size: Int, _ program: String) throws -> [String] {
-        try hasPool(program) ? ["--pool", String(size)] : []
-    }
-
-    private static func hasPool(_ program: String) throws -> Bool {
-        let output = try Pipe()
-        let streams = ChildProgram.Streams(output: output.writing.raw)
-        let child = try ChildProgram.start(ProgramCall(program, ["--help"]), streams: streams, .ownGroup)
-        let (reading, writing) = output.split()
-        _ = Descriptor(owning: writing)
-        let text = String(decoding: try Descriptor(owning: reading).readAll(limit: 1 << 20), as: UTF8.self)
-        _ = try child.reap()
-        return text.contains("--pool")
-    }
-
     private func poolRows(_ site: BenchSite, _ program: String) throws -> [BenchRow] {
         let name = "spawn.pool.first_instruction.p50"
-        guard try Self.hasPool(program) else {
-            return [
-                BenchRow(
-                    name, nil, .microseconds, goal: .valueAtMost(700), note: "this plane-warden has no --pool")
-            ]
-        }
         StandardError.say("starts from a pool of \(poolSize) …")
-        let warden = try BenchWarden(site, program: program, flags: try Self.poolFlags(poolSize, program))
+        let warden = try BenchWarden(site, program: program, flags: ["--pool", String(poolSize)])
         let own = WardenContender(warden: warden)
         let extent = BenchStartPhase.Extent(
             rounds: isQuick ? 8 : 25, startsPerRound: 20, slowEvery: 1, timeLimit: .seconds(isQuick ? 6 : 30))
@@ -125,6 +108,23 @@ struct BenchSpawnRun {
         return [
             BenchRow(name, value, .microseconds, goal: .valueAtMost(700), spread: spread),
             BenchRow("spawn.pool.true.whole", whole, .microseconds, spread: wholeSpread),
+        ]
+    }
+
+    /// With nothing kept ready but network namespaces.
+    private func unpreparedRows(_ site: BenchSite, _ program: String) throws -> [BenchRow] {
+        let warden = try BenchWarden(site, program: program, flags: ["--pool", "0", "--blank", "0"])
+        let own = WardenContender(warden: warden)
+        let bare = BareContender(file: site.file(of: .stamp))
+        let extent = BenchStartPhase.Extent(
+            rounds: isQuick ? 4 : 12, startsPerRound: 20, slowEvery: 1, timeLimit: .seconds(isQuick ? 4 : 15))
+        let results = try BenchStartPhase.run([bare, own], slow: [], extent, check: check)
+        let (value, spread) = results[own.name]?.figure(\.firstInstruction) ?? (nil, nil)
+        return [
+            BenchRow(
+                "spawn.unprepared.first_instruction.p50", value, .microseconds,
+                peer: .init(name: bare.name, value: results[bare.name]?.figure(\.firstInstruction).value), goal: nil,
+                spread: spread, note: "with nothing kept ready but network namespaces")
         ]
     }
 
