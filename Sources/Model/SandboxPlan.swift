@@ -44,12 +44,22 @@ public struct SandboxPlan: Hashable, Sendable {
     public var landlock: LandlockRules?
     /// The seccomp program: `struct sock_filter` records, 8 bytes each, for seccomp(2).
     public var filter: [UInt8]
+    /// When the seccomp program is put on.
+    public var filterMoment = FilterMoment.beforeExec
     /// Seconds between SIGTERM and SIGKILL.
     public var gracePeriodSeconds: UInt32
     /// The longest that a backend may live, in seconds, whatever a request asks for; nil is no limit.
     public var lifetimeSeconds: UInt64?
     /// The longest that a backend may be idle, in seconds, whatever a request asks for; nil is no limit.
     public var idleSeconds: UInt64?
+
+    /// When the seccomp program is put on.
+    public enum FilterMoment: UInt8, Hashable, Sendable {
+        /// As the last thing before the command is exec'ed.
+        case beforeExec = 0
+        /// Before the launch is waited for: the program lets through whatever follows.
+        case beforeLaunch = 1
+    }
 
     /// How it is told that the command is ready to serve.
     public struct Readiness: Hashable, Sendable {

@@ -1,6 +1,6 @@
 extension SandboxPlan {
     /// First bytes of a compiled plan; the digits change with the layout.
-    static let magic: UInt32 = 0x504c_0002
+    static let magic: UInt32 = 0x504c_0003
 
     /// Appends the plan in the form that `init(from:)` reads.
     public func encode(into writer: inout WireWriter) {
@@ -22,6 +22,7 @@ extension SandboxPlan {
         writer.write(openFilesMax)
         writer.write(cpuTimeSeconds)
         writer.write(filter)
+        writer.write(filterMoment.rawValue)
         writer.write(gracePeriodSeconds)
         writer.write(lifetimeSeconds)
         writer.write(idleSeconds)
@@ -58,6 +59,10 @@ extension SandboxPlan {
         openFilesMax = try reader.read(UInt64.self)
         cpuTimeSeconds = try reader.readOptional(UInt64.self)
         filter = try reader.readBytes(limit: 4096 * 8)
+        guard let moment = FilterMoment(rawValue: try reader.read(UInt8.self)) else {
+            throw WireError("a plan's filter is put on at a moment that does not exist")
+        }
+        filterMoment = moment
         gracePeriodSeconds = try reader.read(UInt32.self)
         lifetimeSeconds = try reader.readOptional(UInt64.self)
         idleSeconds = try reader.readOptional(UInt64.self)

@@ -46,6 +46,7 @@ public enum PlanCompiler {
             sharedMemoryBytes: policy.limits.sharedMemoryBytes, openFilesMax: policy.limits.openFiles,
             cpuTimeSeconds: policy.limits.cpuTimeSeconds, filter: filter ?? SeccompProgram(policy.seccomp).bytes,
             gracePeriodSeconds: policy.gracePeriodSeconds)
+        plan.filterMoment = policy.seccomp.letsLaunchThrough ? .beforeLaunch : .beforeExec
         plan.mounts = policy.mounts.map { $0.planned(volumeBase: policy.volumeBase ?? volumesPath) }
         plan.devices = policy.devices
         plan.capabilities = policy.capabilities

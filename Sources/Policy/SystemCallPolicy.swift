@@ -24,6 +24,19 @@ public struct SystemCallPolicy: Hashable, Sendable {
 }
 
 extension SystemCallPolicy {
+    /// What a sandbox does between being ready and the exec of its command: receive the order, allocate, take the streams or
+    /// a terminal, limit itself, unblock signals, close the rest, tell of a failure.
+    private static let launchCalls = [
+        "brk", "close", "close_range", "dup2", "execve", "exit_group", "fcntl", "getrlimit", "madvise", "mmap",
+        "mprotect", "mremap", "munmap", "openat", "prlimit64", "recvfrom", "recvmsg", "rt_sigaction",
+        "rt_sigprocmask", "sendmsg",
+    ]
+
+    /// Whether the program lets all of that through, so that it can be put on before a launch is waited for.
+    var letsLaunchThrough: Bool {
+        !changedCalls.contains("ioctl") && Self.launchCalls.allSatisfy { decision(of: $0) == .allow }
+    }
+
     /// Calls that may be decided otherwise than by the list.
     var changedCalls: Set<String> { allow.union(deny).union((allowWhen + denyWhen).map(\.call)) }
 

@@ -48,7 +48,7 @@ final class PlanCompilerTests {
         #expect(compiled.errors == [])
         var seccomp = SystemCallPolicy()
         seccomp.deny = ["socket"]
-        let expected = SandboxPlan(
+        var expected = SandboxPlan(
             image: try ImageName("repl"), rootPath: images + "/repl/rootfs",
             command: ["/usr/bin/python3", "-I", "server.py"],
             environment: ["HOME=/home/user", "LANG=de_DE.UTF-8"], workingDirectory: "/home/user", port: 9000,
@@ -58,6 +58,7 @@ final class PlanCompilerTests {
                 cpuPeriodMicroseconds: 50_000, pidsMax: 64),
             diskBytes: 256 << 20, diskInodes: 99, sharedMemoryBytes: 8 << 20, openFilesMax: 77, cpuTimeSeconds: 600,
             filter: SeccompProgram(seccomp).bytes, gracePeriodSeconds: 5)
+        expected.filterMoment = .beforeLaunch
         #expect(compiled.plans == [expected])
 
         var reader = WireReader(PlanCompiler.encode(compiled.plans))
@@ -275,6 +276,16 @@ final class PlanCompilerTests {
         try addImage("a")
         mkfifo("\(policies)/a.json", 0o600)
         #expect(try compile().errors.map(\.problem) == ["is not a regular file"])
+    }
+
+    @Test(
+        "A filter that refuses what a launch needs is put on after it", arguments: ["dup2", "recvmsg", "close_range"])
+    func filterMoment(call: String) throws {
+        try addImage("a")
+        try folder.write("policies/a.json", #"{"seccomp": {"deny": ["ptrace"]}}"#)
+        #expect(try compile().plans.map(\.filterMoment) == [.beforeLaunch])
+        try folder.write("policies/a.json", #"{"seccomp": {"deny": ["\#(call)"]}}"#)
+        #expect(try compile().plans.map(\.filterMoment) == [.beforeExec])
     }
 
     @Test("A missing images folder is an error that says what to do")

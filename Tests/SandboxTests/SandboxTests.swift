@@ -138,4 +138,15 @@ struct SandboxTests {
         #expect(try File.readText("/proc/self/mountinfo", limit: 1 << 22) == mounts)
         #expect(try File.names(in: mount).filter { !before.contains($0) } == [])
     }
+
+    @Test("A policy may refuse what Plane itself needs for a launch: the command is under it all the same")
+    func policyAgainstTheLaunch() throws {
+        let image = try BusyboxImage()
+        let run = try SandboxRun.shell(
+            "grep -E 'Seccomp:' /proc/self/status",
+            policy: #"{"seccomp": {"deny": ["recvmsg", "close_range", "fcntl"]}}"#,
+            image: image)
+        #expect(run.status == .exited(code: 0), "\(run.errors)")
+        #expect(run.output == "Seccomp:\t2\n")
+    }
 }
