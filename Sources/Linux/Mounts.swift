@@ -107,6 +107,9 @@ public struct DetachedMount: ~Copyable {
         self.descriptor = Descriptor(owning: Int32(try check("open_tree \(name)", opened)))
     }
 
+    /// Gives the descriptor up: the caller now closes it.
+    public consuming func release() -> Int32 { descriptor.release() }
+
     /// Puts it on top of a name, and leaves the descriptor to the process's end: for a process that is about to exec.
     public consuming func attachForGood(onto name: String, in folder: borrowing Descriptor) throws(SystemError) {
         try attach(onto: name, in: folder)

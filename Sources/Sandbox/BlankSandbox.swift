@@ -103,9 +103,10 @@ public struct BlankSandbox: ~Copyable {
         _ image: SandboxImage, on host: inout SandboxHost
     ) throws(SandboxFailure) -> MadeSandbox {
         do {
-            let devices = try host.devices(of: image.plan.devices)
+            let devices = try host.specialDevices(image.plan.devices)
+            defer { if let devices { close(devices) } }
             try step(.cgroup) { () throws(SystemError) in try host.cgroup.write(image.settings, to: sandbox.cgroup) }
-            try send(FurnishOrder(devices: devices, plan: image.plan).bytes, [])
+            try send(FurnishOrder(plan: image.plan, devices: devices).bytes, devices.map { [$0] } ?? [])
             try sendMounts(image, on: host)
         } catch {
             let cause = StartingSandbox.failureTold(on: orders)

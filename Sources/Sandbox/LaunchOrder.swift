@@ -58,16 +58,15 @@ struct LaunchOrder {
 /// What a process that was made for no image waits for first: what it is to become. One packet; the mounts follow, each in
 /// one of its own.
 struct FurnishOrder {
-    /// The scratch folder's /dev with the plan's devices.
-    let devices: String
     let plan: SandboxPlan
+    /// A /dev with the devices that the plan adds, the receiver's own then; nil where it adds none.
+    let devices: Int32?
 
     /// A plan has up to 256 words of 4 KiB, and its environment and filter besides.
     static let bytesMax: Int32 = 4 << 20
 
     var bytes: [UInt8] {
         var writer = WireWriter()
-        writer.write(devices)
         plan.encode(into: &writer)
         return writer.bytes
     }
@@ -80,7 +79,7 @@ struct FurnishOrder {
         }
         var reader = WireReader(packet.bytes)
         do throws(WireError) {
-            return FurnishOrder(devices: try reader.readText(limit: 4096), plan: try SandboxPlan(from: &reader))
+            return FurnishOrder(plan: try SandboxPlan(from: &reader), devices: packet.descriptors.first)
         } catch { throw SystemError(EBADMSG, "the plan: \(error)") }
     }
 }

@@ -37,7 +37,7 @@ struct SandboxChild {
             let proc = try makeProc(at: places.proc, places)  // while the host's is visible: the kernel asks for that
             _ = try awaitPacket(on: control, "the id maps")  // without them no file belongs to anybody
             try becomeRootInside()  // before anything is made: files made from here belong to the sandbox's ids
-            let devices = try makeDevices(at: places.dev, copying: places.devices)
+            let devices = try makeDevices(places)
             try dropBoundingSet()  // the init and the command inherit it
             let null = try openNull(devices)  // before the image is there, which may have something else of that name
             let command = try bearCommand(places, proc, devices)
@@ -74,16 +74,13 @@ struct SandboxChild {
         _ order: FurnishOrder, _ places: borrowing Places, _ proc: borrowing MovableMount,
         _ devices: borrowing MovableMount
     ) throws(SandboxFailure) -> LandlockLayer.Prepared {
-        if order.devices == self.devices {
+        guard let number = order.devices else {
             try addSharedMemory(order.plan, to: devices)
             let root = try attachRoot(at: places)
             try move(devices, to: "dev", root)  // every target below is resolved inside the image, by openat2
             return try finishTree(order.plan, root, proc)
         }
-        let own = try step(.devices) { () throws(SystemError) in
-            try File.open(order.devices, File.pathOnly | O_DIRECTORY)
-        }
-        let special = try makeDevices(at: places.special, copying: own)
+        let special = try finishDevices(DetachedMount(owning: Descriptor(owning: number)), at: places.special)
         try addSharedMemory(order.plan, to: special)
         let root = try attachRoot(at: places)
         try move(special, to: "dev", root)
@@ -209,6 +206,17 @@ struct SandboxChild {
             // Which of these a policy keeps is not known yet.
             try Identity.dropBoundingSet(keeping: SandboxCapability.allCases.map(\.number))
         }
+    }
+
+    /// The /dev of most sandboxes.
+    private func makeDevices(_ places: borrowing Places) throws(SandboxFailure) -> MovableMount {
+        let copy: DetachedMount
+        do {
+            copy =
+                omitted.contains(.ownDevices)
+                ? try DetachedMount(copying: "/dev", in: places.devices) : try DetachedMount(copying: places.devices)
+        } catch { throw SandboxFailure(.devices, error) }
+        return try finishDevices(copy, at: places.dev)
     }
 
     private func openNull(_ devices: borrowing MovableMount) throws(SandboxFailure) -> Descriptor {

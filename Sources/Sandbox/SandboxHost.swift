@@ -101,6 +101,17 @@ public struct SandboxHost: ~Copyable {
         return path
     }
 
+    /// A copy of the /dev with these devices, attached nowhere; nil when it is the usual one, which every sandbox finds by
+    /// itself.
+    mutating func specialDevices(_ extra: [SandboxDevice]) throws(SandboxFailure) -> Int32? {
+        if extra.isEmpty { return nil }
+        let path = try devices(of: extra)
+        return try step(.devices) { () throws(SystemError) in
+            let folder = try File.open(path, File.pathOnly | O_DIRECTORY)
+            return try DetachedMount(copying: folder).release()
+        }
+    }
+
     /// One /dev for all sandboxes of a kind, read-only: the six harmless devices, those that a policy adds, and places for
     /// pts, shm and mqueue.
     ///

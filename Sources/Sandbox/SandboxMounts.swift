@@ -39,13 +39,10 @@ extension SandboxChild {
     }
 
     /// A shared read-only /dev, and this sandbox's own pts and mqueue on it.
-    func makeDevices(
-        at place: borrowing Descriptor, copying shared: borrowing Descriptor
+    func finishDevices(
+        _ folder: consuming DetachedMount, at place: borrowing Descriptor
     ) throws(SandboxFailure) -> MovableMount {
         do {
-            let folder =
-                omitted.contains(.ownDevices)
-                ? try DetachedMount(copying: "/dev", in: shared) : try DetachedMount(copying: shared)
             try folder.attach(onto: place)
             let quiet: MountAttributes = [.noSetUserID, .noDevices, .noExecute]
             // devices of a devpts made in a user namespace are its own terminals only, so they may be opened.
