@@ -37,9 +37,9 @@ struct CommandProcess: ~Copyable {
 
     /// Takes what was asked for, and execs.
     /// - Returns: why it could not.
-    func launch(_ streams: Streams, environment: [String]) -> SandboxFailure {
+    func launch(_ order: LaunchOrder, _ terminal: borrowing Terminal) -> SandboxFailure {
         do throws(SystemError) {
-            try take(streams)  // while descriptors other than 0, 1 and 2 are still known
+            try take(terminal.streams(order))  // while descriptors other than 0, 1 and 2 are still known
             if !omitted.contains(.resourceLimits) { try setResourceLimits() }  // fewer descriptors than there are now
             Signals.resetForExec(ignored: ignoredSignals)  // the warden's mask would outlive the exec
             // A leaked folder is a way out (CVE-2024-21626).
@@ -49,7 +49,7 @@ struct CommandProcess: ~Copyable {
         if plan.filterMoment == .beforeExec {
             do { try putOnFilter() } catch { return error }
         }
-        return exec(environment)
+        return exec(order.environment)
     }
 
     private func dropPrivileges() throws(SystemError) {

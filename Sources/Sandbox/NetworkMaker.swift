@@ -68,9 +68,12 @@ final class NetworkMaker {
             let kept: Int32 = 3
             if socket != kept, dup2(socket, kept) < 0 { throw SystemError(errno, "dup2") }
             try Descriptor.closeAll(in: UInt32(kept) + 1...UInt32.max)
+            let home = try File.open("/proc/self/ns/net", O_RDONLY)
             while let packet = try Socket.receivePacket(kept, capacity: 1), !packet.bytes.isEmpty {
                 do throws(SystemError) {
                     let made = try make()
+                    // Else the last one would live on as long as this process waits.
+                    try Namespaces.enter(home, .network)
                     _ = try Socket.sendPacket(kept, [0], descriptors: [made.raw])
                 } catch {
                     _ = try Socket.sendPacket(kept, [UInt8(clamping: error.code)])

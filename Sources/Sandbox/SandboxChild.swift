@@ -62,7 +62,7 @@ struct SandboxChild {
             try command.prepare()  // from here it has no more rights than the command
             let launch = try awaitLaunch()
             let terminal = try openTerminal(launch)
-            throw command.launch(terminal.streams(launch), environment: launch.environment)
+            throw command.launch(launch, terminal)
         } catch {
             error.send(to: orders)
             CurrentProcess.exitImmediately(127)

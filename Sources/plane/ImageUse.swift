@@ -11,14 +11,34 @@ enum ImageUse {
         let own = namespace(of: "self")
         var names: Set<String> = []
         for process in try File.names(in: "/proc") where Int32(process) != nil {
-            guard let other = namespace(of: process), other != own,
+            guard !isWardens(process), let other = namespace(of: process), other != own,
                 let mounts = try? File.readText("/proc/\(process)/mountinfo"),
                 mounts.split(separator: "\n").contains(where: { rootSource(of: $0) == rootPath })
             else { continue }
             let groups = (try? File.readText("/proc/\(process)/cgroup")) ?? ""
-            names.insert(name(in: groups) ?? "process \(process)")
+            let variables = (try? File.read("/proc/\(process)/environ")) ?? []
+            names.insert(backend(in: variables) ?? name(in: groups) ?? "process \(process)")
         }
         return names.sorted()
+    }
+
+    /// Whether a process is a sandbox's init, or one of a sandbox that the warden keeps ready: nobody uses the image there.
+    /// The warden makes new ones when the image is replaced, and none of one that is gone.
+    private static func isWardens(_ process: String) -> Bool {
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            bytes.bindMemory(to: CChar.self).baseAddress.map { readlink("/proc/\(process)/exe", $0, bytes.count) } ?? -1
+        }
+        guard count > 0 else { return false }
+        let program = String(decoding: buffer[..<count], as: UTF8.self)
+        return program.hasPrefix("/memfd:plane-init") || program.hasSuffix("/plane-warden")
+    }
+
+    /// The backend that a command's environment names. Pure.
+    static func backend(in environment: [UInt8]) -> String? {
+        let mark = Array("SESSION_BACKEND_ID=".utf8)
+        let entry = environment.split(separator: 0).first { $0.starts(with: mark) }
+        return entry.map { "backend \(String(decoding: $0.dropFirst(mark.count), as: UTF8.self))" }
     }
 
     private static func namespace(of process: String) -> UInt64? {
@@ -41,7 +61,7 @@ enum ImageUse {
             let last = line.dropFirst("0::/".count).split(separator: "/").last
         else { return nil }
         if last.hasPrefix("run-") { return "plane run (process \(last.dropFirst("run-".count)))" }
-        return "backend \(last)"
+        return "sandbox \(last)"
     }
 
     /// Undoes the kernel's \040 for a space and the like.

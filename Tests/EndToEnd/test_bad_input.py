@@ -83,15 +83,6 @@ class BadRequests(unittest.TestCase):
             self.assertEqual(answer.status, status, path)
             self.assertTrue(answer.json["message"], path)
 
-    def test_a_limit_beyond_the_policy_ends_the_backend_with_both_values_in_its_message(self):
-        backend = self.site.connect(
-            "greedy", spawn={"executable": {"image": "python-repl", "resource_limits": {"memory_limit_bytes": 1 << 40}}})
-        entry = backend.wait_for("terminated")
-        self.assertTrue(entry["exit_error"])
-        for part in ("memory_limit_bytes", str(1 << 40), str(512 << 20)):
-            self.assertIn(part, entry["message"])
-        self.assertEqual(backend.get().status, 410)
-
 
 class BadStarts(unittest.TestCase):
     def failed(self, words, status, *parts, **options):

@@ -185,7 +185,9 @@ struct ImageTreeTests {
         #expect(ImageUse.rootSource(of: "155 122 0:56 / /x rw shared:1 - overlay /a rw") == nil)
         #expect(ImageUse.rootSource(of: "155 122 8:1 / / rw shared:1 master:2 - ext4 /dev/sda rw") == nil)
         #expect(ImageUse.rootSource(of: "155 122 0:5 / / rw - overlay") == nil && ImageUse.rootSource(of: "") == nil)
-        #expect(ImageUse.name(in: "9:cpu:/\n0::/plane/b-1\n") == "backend b-1")
+        #expect(ImageUse.name(in: "9:cpu:/\n0::/plane/b-1\n") == "sandbox b-1")
+        #expect(ImageUse.backend(in: Array("A=1\u{0}SESSION_BACKEND_ID=b-1\u{0}".utf8)) == "backend b-1")
+        #expect(ImageUse.backend(in: Array("A=1\u{0}".utf8)) == nil)
         #expect(ImageUse.name(in: "0::/x/run-77\n") == "plane run (process 77)" && ImageUse.name(in: "0::/\n") == nil)
     }
 }

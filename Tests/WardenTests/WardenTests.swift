@@ -142,6 +142,16 @@ struct WardenTests {
         try site.spawn("late", lifetime: .zero)
         guard case .refused(_, let late) = try site.receive() else { return #expect(Bool(false), "not refused") }
         #expect(late.contains("lease"))
+        // Whatever the controller let pass: more than the image's policy allows is not started.
+        var limits = ResourceLimits()
+        limits.memoryBytes = 1 << 50
+        try site.send(
+            .spawn(
+                SpawnRequest(
+                    backend: try BackendID("greedy"), image: try ImageName("busybox"), environment: [], limits: limits,
+                    hardDeadline: .now + .seconds(60), fencingToken: FencingToken(1), note: [])))
+        guard case .refused(_, let greedy) = try site.receive() else { return #expect(Bool(false), "not refused") }
+        #expect(greedy.contains("\(1 << 50) was asked for"), "\(greedy)")
         try site.send(.list)
         #expect(try site.receive() == .listed)
     }
