@@ -9,7 +9,13 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "EndToEnd"))
 from plane_site import CGROUPS, PLANE, PlaneSite  # noqa: E402
 
-LIMITS = {"limits": {"memory": "128MiB", "cpus": 0.25, "pids": 32, "disk": "16MiB"}, "readiness": {"timeout": "120s"}}
+LIMITS = {
+    "limits": {
+        "memory": "128MiB", "cpus": 0.25, "cpu_weight": 50, "pids": 32, "disk": "16MiB",
+        "io": {"read": "64MiB", "writes": 1000},
+    },
+    "readiness": {"timeout": "120s"},
+}
 
 
 class Limits(unittest.TestCase):
@@ -32,13 +38,15 @@ class Limits(unittest.TestCase):
         backend = self.connect("written")
         expected = {
             "memory.max": str(128 << 20), "memory.swap.max": "0", "cpu.max": "25000 100000", "pids.max": "32",
-            "memory.oom.group": "1",
+            "memory.oom.group": "1", "cpu.weight": "50",
         }
         for name, value in expected.items():
             try:
                 self.assertEqual((backend.cgroup / name).read_text().strip(), value, name)
             except FileNotFoundError:
                 self.assertEqual(name, "memory.swap.max", "only swap accounting may be absent from a kernel")
+        # Of the disk that holds the image, whatever its number.
+        self.assertRegex((backend.cgroup / "io.max").read_text(), r"\d+:\d+ rbps=67108864 wbps=max riops=max wiops=1000")
         self.assertNotIn("NOT ENFORCED", self.site.log_text())
         doctor = subprocess.run([PLANE, "doctor", "--state", str(self.site.state)], capture_output=True, text=True)
         rows = [line for line in doctor.stdout.splitlines() if "cgroup v2 " in line]
@@ -59,6 +67,20 @@ class Limits(unittest.TestCase):
         self.assertIn("memory", entry["message"])
         successor = self.connect("eater")
         self.assertEqual(successor.value("6 * 7"), 42)
+
+    def test_all_processes_together_use_the_processor_time_they_may_and_the_api_says_so(self):
+        limits = {"cpu_time_limit": 15}
+        backend = self.site.connect(
+            "burner", spawn={"executable": {"image": "python-repl", "resource_limits": limits}})
+        backend.wait_for("ready", seconds=120)
+        with backend.repl() as client:
+            # Two of them: neither gets to the limit that each process has by itself.
+            client.send(type="evaluate", id=1, code="import os\nos.fork()\nwhile True: pass")
+            entry = backend.wait_for("terminated", seconds=180)
+        self.assertEqual(entry["end_reason"], "cpu-time")
+        self.assertIn("processor time", entry["message"])
+        self.assertGreaterEqual(entry["usage"]["cpu_microseconds"], 15_000_000)
+        self.assertLess(entry["usage"]["cpu_microseconds"], 20_000_000)
 
     def test_a_fork_bomb_stops_at_pids_max(self):
         backend = self.connect("bomb")
