@@ -2,7 +2,10 @@ internal import Linux
 
 /// A scheduled call of an ``EventLoop``.
 public struct TimerToken: Hashable, Sendable {
-    fileprivate let number: UInt64
+    let number: UInt64
+
+    /// For clocks other than an ``EventLoop``; unique within one of them.
+    public init(number: UInt64) { self.number = number }
 }
 
 /// The pending timers of one loop: a binary heap by deadline. Cancelled ones stay in it as husks until they are due or

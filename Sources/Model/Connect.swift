@@ -118,15 +118,27 @@ public struct ConnectRequest: Hashable, Sendable {
     public var user: String?
     /// A JSON object stored on the token; reaches the backend as `x-verified-user-data`. At most 8 KiB as JSON.
     public var auth: [String: JSONValue]
+    /// Added: until when the answer is held back; at once by default, as in the reference.
+    public var wait: Wait
+
+    /// Until when the answer of a connect is held back.
+    public enum Wait: String, Hashable, Sendable, CaseIterable {
+        /// Until what it says is durable.
+        case none
+        /// Until the backend is ready, too. If it ends first, the answer is an error that says why.
+        case ready
+    }
 
     /// - Parameters: as the properties say.
     public init(
-        key: KeyConfig? = nil, spawn: SpawnConfig? = nil, user: String? = nil, auth: [String: JSONValue] = [:]
+        key: KeyConfig? = nil, spawn: SpawnConfig? = nil, user: String? = nil, auth: [String: JSONValue] = [:],
+        wait: Wait = .none
     ) {
         self.key = key
         self.spawn = spawn
         self.user = user
         self.auth = auth
+        self.wait = wait
     }
 }
 

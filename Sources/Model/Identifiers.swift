@@ -150,6 +150,55 @@ public struct FencingToken: Hashable, Comparable, Sendable, CustomStringConverti
     public var description: String { String(value) }
 }
 
+/// One lease of a drone: from the hello that began it until it was concluded. From a persisted sequence, never a clock.
+///
+/// A backend is placed under a session, and only if that session still is the drone's in the very transaction that
+/// places it: nothing can be promised to a drone whose keys were already given away.
+public struct SessionNumber: Hashable, Comparable, Sendable, CustomStringConvertible {
+    /// 1 or more.
+    public let value: Int64
+    /// - Parameter value: as read from the store's sequence.
+    public init(_ value: Int64) { self.value = value }
+    public static func < (a: SessionNumber, b: SessionNumber) -> Bool { a.value < b.value }
+    public var description: String { String(value) }
+}
+
+/// Names one run of a controller: `co-` and 14 random characters, new with each start.
+public struct ControllerName: Hashable, Sendable, CustomStringConvertible {
+    /// As for every name: lower case, digits and dashes, 1–45.
+    public let text: String
+
+    /// Checks a name that was stored.
+    public init(_ text: String, field: String = "controller") throws(InvalidValue) {
+        self.text = try Name.checked(text, field: field)
+    }
+
+    /// A fresh name. - Parameter random: at least 14 random bytes.
+    public init(random: [UInt8]) { text = "co-" + Name.random(random, count: 14) }
+
+    public var description: String { text }
+}
+
+/// Which set of sandboxes a drone speaks for: one boot of one machine, and one warden's state folder on it.
+///
+/// Two drones of one name are the same drone only if this is equal. Then what one of them does not list does not exist.
+/// If it differs, sandboxes may run where the newcomer cannot see them, until their lease's deadline.
+public struct MachineIdentity: Hashable, Sendable, CustomStringConvertible {
+    /// 1–128 of a-z, 0-9 and -.
+    public let text: String
+
+    /// Checks what came from outside.
+    public init(_ text: String, field: String = "machine") throws(InvalidValue) {
+        guard (1...128).contains(text.utf8.count), text.utf8.allSatisfy({ Name.isLowerOrDigit($0) || $0 == 45 }) else {
+            throw InvalidValue(
+                field: field, problem: "\"\(text.prefix(80))\" is not an identity; use 1 to 128 of a-z, 0-9 and -")
+        }
+        self.text = text
+    }
+
+    public var description: String { text }
+}
+
 /// The rules that names share.
 enum Name {
     static func isLowerOrDigit(_ byte: UInt8) -> Bool { (97...122).contains(byte) || (48...57).contains(byte) }

@@ -4,8 +4,9 @@ public enum DroneMessage: Hashable, Sendable, Codable {
     case hello(DroneHello)
     /// Renews the session's lease. The drone's deadlines count from the moment it sends this.
     case renew(sequence: Int64)
-    /// A backend's state, repeated until `stateSaved` answers it.
-    case state(backend: String, state: BackendState)
+    /// A backend's state, repeated until `stateSaved` answers it. The fencing token tells it from another backend that a
+    /// restored database knows by the same id.
+    case state(backend: String, fencingToken: Int64, state: BackendState)
     /// Asks whether a backend that nobody has used for its idle time may end; asked again until it is answered with
     /// `terminate` or `inUse`. The number is of the last connect that the drone has heard of, 0 for none.
     case sweep(backend: String, connects: Int64)
@@ -58,7 +59,11 @@ public struct DroneHello: Hashable, Sendable, Codable {
     /// Its pool.
     public var pool: String
     /// Random, new with each start of the drone process.
-    public var session: String
+    public var process: String
+    /// Whose sandboxes it speaks for, a `MachineIdentity`: what is missing from `backends` does not run there.
+    public var machine: String
+    /// Memory and processors that it has for promises.
+    public var capacity: ResourceAmount
     /// Images it can start.
     public var images: [OfferedImage]
     /// Every backend it knows: running, or ended and not yet acknowledged.
@@ -66,14 +71,16 @@ public struct DroneHello: Hashable, Sendable, Codable {
 
     /// - Parameters: as the properties say.
     public init(
-        name: String, version: String, cluster: String, pool: String, session: String, images: [OfferedImage],
-        backends: [BackendReport]
+        name: String, version: String, cluster: String, pool: String, process: String, machine: String,
+        capacity: ResourceAmount = .unbounded, images: [OfferedImage], backends: [BackendReport]
     ) {
         self.name = name
         self.version = version
         self.cluster = cluster
         self.pool = pool
-        self.session = session
+        self.process = process
+        self.machine = machine
+        self.capacity = capacity
         self.images = images
         self.backends = backends
     }
@@ -112,8 +119,8 @@ public struct BackendReport: Hashable, Sendable, Codable {
 
 /// What a controller tells a drone.
 public enum ControllerMessage: Hashable, Sendable, Codable {
-    /// Answers hello: the times that hold from now on, and which backends to keep. Any other is to be killed.
-    case welcome(controller: String, lease: LeaseTimes, keep: [String])
+    /// Answers hello: the session, the times that hold from now on, and which backends to keep. Any other is to be killed.
+    case welcome(controller: String, session: Int64, lease: LeaseTimes, keep: [String])
     /// Answers a renewal.
     case renewed(sequence: Int64)
     /// Start this backend. A drone that knows the id already ignores it.
@@ -126,6 +133,9 @@ public enum ControllerMessage: Hashable, Sendable, Codable {
     case route(RouteGrant)
     /// Answers a route request; nil when the token leads nowhere.
     case routeAnswer(token: String, grant: RouteGrant?)
+    /// These tokens lead nowhere any more: no new request of theirs is let in and their open connections are cut. Repeated
+    /// when in doubt; a token that is not known changes nothing.
+    case revoke(tokens: [String])
     /// A state is durable; the drone may forget it.
     case stateSaved(backend: String, status: BackendStatus)
 }
@@ -134,6 +144,8 @@ public enum ControllerMessage: Hashable, Sendable, Codable {
 public struct SpawnOrder: Hashable, Sendable, Codable {
     /// Its id.
     public var backend: String
+    /// The session it was placed under; an order of another session than the drone's present one is not carried out.
+    public var session: Int64
     /// Which image.
     public var image: String
     /// Environment beyond the image's.
@@ -153,10 +165,11 @@ public struct SpawnOrder: Hashable, Sendable, Codable {
 
     /// - Parameters: as the properties say.
     public init(
-        backend: String, image: String, environment: [String: String], limits: ResourceLimits, keyName: String,
-        fencingToken: Int64, staticToken: String?, maxIdleSeconds: Int64?, lifetimeLimitSeconds: Int64?
+        backend: String, session: Int64, image: String, environment: [String: String], limits: ResourceLimits,
+        keyName: String, fencingToken: Int64, staticToken: String?, maxIdleSeconds: Int64?, lifetimeLimitSeconds: Int64?
     ) {
         self.backend = backend
+        self.session = session
         self.image = image
         self.environment = environment
         self.limits = limits

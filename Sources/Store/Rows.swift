@@ -22,12 +22,14 @@ public struct BackendSpec: Hashable, Sendable {
     public var lifetimeLimitSeconds: Int64?
     /// Seconds without connection or request until it is swept; nil never.
     public var maxIdleSeconds: Int64?
+    /// What its drone promises it; counted against the drone's capacity until it has terminated.
+    public var promise: ResourceAmount
 
     /// - Parameters: as the properties say.
     public init(
         id: BackendID, key: KeyConfig, cluster: ClusterName, pool: String, drone: DroneName, executable: Executable,
         staticToken: BearerToken? = nil, subdomain: String? = nil, lifetimeLimitSeconds: Int64? = nil,
-        maxIdleSeconds: Int64? = nil
+        maxIdleSeconds: Int64? = nil, promise: ResourceAmount = .zero
     ) {
         self.id = id
         self.key = key
@@ -39,6 +41,7 @@ public struct BackendSpec: Hashable, Sendable {
         self.subdomain = subdomain
         self.lifetimeLimitSeconds = lifetimeLimitSeconds
         self.maxIdleSeconds = maxIdleSeconds
+        self.promise = promise
     }
 }
 
@@ -63,6 +66,10 @@ public struct BackendRow: Hashable, Sendable {
     public var spec: BackendSpec
     /// The fencing token of its lease.
     public var fencingToken: FencingToken
+    /// The session of its drone that it was placed under.
+    public var session: SessionNumber
+    /// The drone's revision when an order about it was last added: that it be started, or that it end.
+    public var revision: Int64
     /// The furthest state that was recorded.
     public var state: BackendState
     /// Whether its end was asked for.
@@ -76,11 +83,13 @@ public struct BackendRow: Hashable, Sendable {
 
     /// - Parameters: as the properties say.
     public init(
-        spec: BackendSpec, fencingToken: FencingToken, state: BackendState, desiredEnd: DesiredEnd?,
-        createdMilliseconds: Int64, changedMilliseconds: Int64, connects: Int64 = 0
+        spec: BackendSpec, fencingToken: FencingToken, session: SessionNumber, revision: Int64, state: BackendState,
+        desiredEnd: DesiredEnd?, createdMilliseconds: Int64, changedMilliseconds: Int64, connects: Int64 = 0
     ) {
         self.spec = spec
         self.fencingToken = fencingToken
+        self.session = session
+        self.revision = revision
         self.state = state
         self.desiredEnd = desiredEnd
         self.createdMilliseconds = createdMilliseconds
@@ -139,15 +148,19 @@ public enum Route: Hashable, Sendable {
 }
 
 /// Whether new backends may be placed on a drone.
-public enum Willingness: Int64, Hashable, Sendable {
+public enum Willingness: Hashable, Sendable {
     /// It takes backends.
-    case accepting = 0
-    /// It keeps those it has and takes no new ones.
-    case draining = 1
+    case accepting
+    /// It keeps those it has and takes no new ones. The deadline, on the store's clock in milliseconds since 1970, is when
+    /// those that are left are asked to end; nil never.
+    case draining(endAtMilliseconds: Int64?)
+
+    /// Whether it takes no new ones.
+    public var isDraining: Bool { self != .accepting }
 }
 
-/// A drone that has said hello at some time.
-public struct DroneRow: Hashable, Sendable {
+/// What a drone's hello says of it.
+public struct DroneGreeting: Hashable, Sendable {
     /// Its name, unique over all clusters.
     public var name: DroneName
     /// The cluster it serves.
@@ -156,32 +169,133 @@ public struct DroneRow: Hashable, Sendable {
     public var pool: String
     /// Version of its program.
     public var version: String
-    /// The drone process that said hello last.
-    public var session: String
-    /// Images that it can start, sorted.
-    public var images: [ImageName]
-    /// Whether it takes new backends. Survives the drone's restart.
-    public var willingness: Willingness
-    /// Backends on it that have not terminated.
-    public var backendCount: Int64
-    /// When it was known to be there last, the store's clock, milliseconds since 1970.
-    public var seenMilliseconds: Int64
+    /// The drone process: random, new with each start.
+    public var process: String
+    /// Whose sandboxes it speaks for.
+    public var machine: MachineIdentity
+    /// Images that it can start, sorted by name, each once.
+    public var images: [OfferedImage]
+    /// Memory and processors that it has for promises.
+    public var capacity: ResourceAmount
 
     /// - Parameters: as the properties say.
     public init(
-        name: DroneName, cluster: ClusterName, pool: String, version: String, session: String, images: [ImageName],
-        willingness: Willingness = .accepting, backendCount: Int64 = 0, seenMilliseconds: Int64 = 0
+        name: DroneName, cluster: ClusterName, pool: String, version: String, process: String,
+        machine: MachineIdentity, images: [OfferedImage], capacity: ResourceAmount
     ) {
         self.name = name
         self.cluster = cluster
         self.pool = pool
         self.version = version
-        self.session = session
+        self.process = process
+        self.machine = machine
         self.images = images
+        self.capacity = capacity
+    }
+}
+
+/// A drone that has said hello at some time.
+public struct DroneRow: Hashable, Sendable {
+    /// What it said last.
+    public var greeting: DroneGreeting
+    /// Its session; nil when it holds none: it never began one, or the last one was ended.
+    public var session: SessionNumber?
+    /// Grows with each hello and each renewal that was recorded. Whoever sees it unchanged for the time of a lease, by one
+    /// clock, has proof that the drone's deadlines are over.
+    public var renewals: Int64
+    /// The controller that it is connected to; nil when none says so.
+    public var controller: ControllerName?
+    /// Grows with each order for it that is added: a backend to start or to end, tokens to revoke.
+    public var revision: Int64
+    /// Whether it takes new backends. Survives the drone's restart.
+    public var willingness: Willingness
+    /// Backends on it that have not terminated.
+    public var backendCount: Int64
+    /// What these were promised together.
+    public var promised: ResourceAmount
+    /// When it was known to be there last, the store's clock, milliseconds since 1970.
+    public var seenMilliseconds: Int64
+
+    /// Its name.
+    public var name: DroneName { greeting.name }
+
+    /// - Parameters: as the properties say.
+    public init(
+        greeting: DroneGreeting, session: SessionNumber?, renewals: Int64, controller: ControllerName?,
+        revision: Int64 = 0, willingness: Willingness = .accepting, backendCount: Int64 = 0,
+        promised: ResourceAmount = .zero, seenMilliseconds: Int64 = 0
+    ) {
+        self.greeting = greeting
+        self.session = session
+        self.renewals = renewals
+        self.controller = controller
+        self.revision = revision
         self.willingness = willingness
         self.backendCount = backendCount
+        self.promised = promised
         self.seenMilliseconds = seenMilliseconds
     }
+}
+
+/// A controller that uses the store.
+public struct ControllerRow: Hashable, Sendable {
+    /// Its name.
+    public var name: ControllerName
+    /// Version of its program.
+    public var version: String
+    /// Grows with each beat; whoever sees it unchanged for long, by one clock, takes the controller for dead.
+    public var beats: Int64
+    /// When it beat last, the store's clock, milliseconds since 1970. For people only.
+    public var seenMilliseconds: Int64
+
+    /// - Parameters: as the properties say.
+    public init(name: ControllerName, version: String, beats: Int64, seenMilliseconds: Int64) {
+        self.name = name
+        self.version = version
+        self.beats = beats
+        self.seenMilliseconds = seenMilliseconds
+    }
+}
+
+/// What became of a revocation.
+public struct Revocation: Hashable, Sendable {
+    /// The drone that has to be told.
+    public var drone: DroneName
+    /// The drone's revision with it.
+    public var revision: Int64
+    /// The tokens that lead nowhere any more, those revoked by this call only.
+    public var tokens: [BearerToken]
+
+    /// - Parameters: as the properties say.
+    public init(drone: DroneName, revision: Int64, tokens: [BearerToken]) {
+        self.drone = drone
+        self.revision = revision
+        self.tokens = tokens
+    }
+}
+
+/// A place in the list of held keys, which is ordered by namespace, then name.
+public struct KeyPosition: Hashable, Sendable {
+    /// Of the key before it.
+    public var namespace: String
+    /// Of the key before it.
+    public var name: String
+
+    /// - Parameters: as the properties say.
+    public init(namespace: String, name: String) {
+        self.namespace = namespace
+        self.name = name
+    }
+}
+
+/// What another user of a shared store changed. Only a hint to look: one may come twice, late, or never.
+public enum StoreNotice: Hashable, Sendable {
+    /// A drone's row or its orders.
+    case drone(DroneName)
+    /// A backend's state.
+    case backend(BackendID)
+    /// Some were lost; anything may have changed.
+    case missed
 }
 
 /// One line of a backend's history.
