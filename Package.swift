@@ -17,6 +17,8 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux"),
+        // libpq as a table of functions that is filled when it is loaded: nothing links it.
+        .target(name: "CPostgres"),
         .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
@@ -35,7 +37,7 @@ let package = Package(
         .target(
             name: "Drone", dependencies: ["Proxy", "WardenProtocol", "HTTP", "Model", "Linux"],
             swiftSettings: strict),
-        .target(name: "Store", dependencies: ["Model", "CSQLite"], swiftSettings: strict),
+        .target(name: "Store", dependencies: ["Model", "CSQLite", "CPostgres"], swiftSettings: strict),
         .target(
             name: "Controller", dependencies: ["Store", "HTTP", "Model", "Linux"], swiftSettings: strict),
 
@@ -80,10 +82,26 @@ let package = Package(
         .target(
             name: "TestPrograms", dependencies: ["Linux", "Model"], path: "Tests/TestPrograms", swiftSettings: strict),
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "Model", "CSQLite"], swiftSettings: strict),
+        // A store in memory, proven equal to the others by the same suite; what the simulator's controllers share.
+        .target(
+            name: "SimulatedStore", dependencies: ["Store", "Model"], path: "Tests/SimulatedStore",
+            swiftSettings: strict),
+        .testTarget(
+            name: "StoreTests", dependencies: ["SimulatedStore", "Store", "Model", "CSQLite"], swiftSettings: strict),
         .testTarget(
             name: "ControllerTests",
-            dependencies: ["Controller", "Store", "HTTP", "Model", "Linux", "CSQLite"], swiftSettings: strict),
+            dependencies: ["SimulatedStore", "Controller", "Store", "HTTP", "Model", "Linux", "CSQLite"],
+            swiftSettings: strict),
+        // The cores under a virtual clock: swift run -c release plane-simulator --seeds 1000000
+        .executableTarget(
+            name: "plane-simulator",
+            dependencies: [
+                "SimulatedStore", "Controller", "Drone", "Warden", "WardenProtocol", "Store", "Proxy", "HTTP", "Model",
+                "Linux",
+            ],
+            path: "Tests/Simulator", swiftSettings: strict),
+        .testTarget(
+            name: "SimulatorTests", dependencies: ["plane-simulator", "Model"], swiftSettings: strict),
         .testTarget(
             name: "PlaneTests", dependencies: ["plane", "TestPrograms", "Images", "Policy", "Linux", "Model"],
             swiftSettings: strict),

@@ -1,0 +1,1 @@
+// Filled by libpq, when it is loaded.

@@ -1,0 +1,1 @@
+@main enum Simulator { static func main() {} }
