@@ -87,7 +87,7 @@ extension WardenServer {
         try reply(
             .welcome(
                 WardenWelcome(
-                    version: WardenRequest.version, missingControllers: host.cgroup.missing,
+                    version: WardenRequest.version, machine: machine, missingControllers: host.cgroup.missing,
                     images: offers.sorted { $0.image.text < $1.image.text })))
     }
 

@@ -14,6 +14,7 @@ public final class WardenServer {
     let signals: SignalDescriptor
     let timer: TimerDescriptor
     let lock: Descriptor
+    let machine: MachineIdentity
     var host: SandboxHost
     var library: PlanLibrary
     var records: [BackendID: SandboxRecord] = [:]
@@ -47,6 +48,7 @@ public final class WardenServer {
             signals = try SignalDescriptor([SIGTERM, SIGINT, SIGHUP])
             Signals.ignoreBrokenPipe()
         } catch { throw WardenRefusal("cannot start: \(error)") }
+        machine = try MachineFile(statePath: configuration.statePath).identity()
         let cgroup = try Self.openCgroup(
             // The lock says that there is no other warden: whatever is there was left.
             configuration, name: configuration.cgroupName, isLeftover: { _ in true })

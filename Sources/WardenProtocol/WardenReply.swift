@@ -23,14 +23,17 @@ public enum WardenReply: Hashable, Sendable {
 public struct WardenWelcome: Hashable, Sendable {
     /// The warden's `WardenRequest.version`.
     public var version: UInt32
+    /// Whose sandboxes it speaks for: this boot of this machine, and this state folder on it.
+    public var machine: MachineIdentity
     /// cgroup v2 controllers that limits need and that this machine does not offer; empty where all is well.
     public var missingControllers: [String]
     /// Images that can be started.
     public var images: [ImageOffer]
 
     /// - Parameters: as the properties say.
-    public init(version: UInt32, missingControllers: [String], images: [ImageOffer]) {
+    public init(version: UInt32, machine: MachineIdentity, missingControllers: [String], images: [ImageOffer]) {
         self.version = version
+        self.machine = machine
         self.missingControllers = missingControllers
         self.images = images
     }
@@ -136,6 +139,7 @@ extension WardenReply {
         case .welcome(let welcome):
             writer.write(UInt8(1))
             writer.write(welcome.version)
+            writer.write(welcome.machine.text)
             writer.write(welcome.missingControllers)
             writer.write(UInt32(welcome.images.count))
             for offer in welcome.images {
@@ -174,7 +178,11 @@ extension WardenReply {
         var reader = WireReader(packet)
         switch try reader.read(UInt8.self) {
         case 1:
-            var welcome = WardenWelcome(version: try reader.read(UInt32.self), missingControllers: [], images: [])
+            let version = try reader.read(UInt32.self)
+            guard let machine = try? MachineIdentity(reader.readText(limit: 128)) else {
+                throw WireError("bad machine identity")
+            }
+            var welcome = WardenWelcome(version: version, machine: machine, missingControllers: [], images: [])
             welcome.missingControllers = try reader.readTexts(limit: 16, each: 64)
             for _ in 0..<(try reader.readCount(limit: 1024)) { welcome.images.append(try ImageOffer(from: &reader)) }
             self = .welcome(welcome)

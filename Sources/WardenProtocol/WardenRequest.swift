@@ -21,7 +21,7 @@ public enum WardenRequest: Hashable, Sendable {
     case forget(BackendID)
 
     /// Changes with the layout of any message; both programs must be of one build.
-    public static let version: UInt32 = 3
+    public static let version: UInt32 = 4
     /// Most bytes of one packet, in both directions.
     public static let packetBytesMax = 128 * 1024
     /// The furthest that a hard deadline may lie ahead when it is set; a later one is taken as this. So a drone that

@@ -178,8 +178,10 @@ enum Sample {
             backend: id(using: &random), image: try ImageName("python-repl"), fencingToken: FencingToken(3),
             hardDeadline: BootInstant(nanoseconds: .random(in: 0...UInt64.max, using: &random)), note: [1, 2, 3],
             exit: Bool.random(using: &random) ? exit(using: &random) : nil)
+        let welcome = WardenWelcome(
+            version: 1, machine: try MachineIdentity("0c1d-7"), missingControllers: missing, images: offers)
         return [
-            .welcome(WardenWelcome(version: 1, missingControllers: missing, images: offers)),
+            .welcome(welcome),
             .spawned(id(using: &random)), .refused(id(using: &random), message: "overlay: no space left"),
             .exited(id(using: &random), exit(using: &random)), .sockets(id(using: &random), message: nil),
             .sockets(id(using: &random), message: "it has ended"), .listing(listing), .listed,
