@@ -15,12 +15,15 @@ public struct APIError: Error, Hashable, Sendable, Codable, CustomStringConverti
         /// Added: the request itself is wrong, and the message names the field. The reference answers plain text for
         /// some of these and 500 for others; here every one has this kind and the reference's status where it has one.
         case invalidRequest = "InvalidRequest"
+        /// Added: the caller did not show who it is, or may not do this. The reference answers plain text.
+        case unauthorized = "Unauthorized"
 
         /// The HTTP status of the kind. InvalidRequest's depends on the cause; this is its usual one.
         public var httpStatus: Int {
             switch self {
             case .keyUnheldNoSpawnConfig, .keyHeld, .failedToRemoveKey: 409
             case .noClusterProvided, .invalidClusterName, .invalidRequest: 400
+            case .unauthorized: 401
             case .notFound: 404
             // The reference declares KeyHeldUnhealthy as 500 and never sends it. It is a matter of waiting: 503.
             case .keyHeldUnhealthy: 503

@@ -57,6 +57,9 @@ extension ConnectRequest {
             }
             auth = members
         }
+        if let text = try shape({ () throws(InvalidValue) in try top.string("wait") }) {
+            wait = try value { () throws(InvalidValue) in try Wait(text, field: "wait") }
+        }
         if spawn?.useStaticToken == true { try refuseIdentity(because: "spawn_config.use_static_token is true") }
     }
 
@@ -83,6 +86,17 @@ extension ConnectRequest {
         if user.unicodeScalars.contains(where: { $0.value < 32 || $0.value == 127 }) {
             throw .value(InvalidValue(field: "user", problem: "contains a control character"))
         }
+    }
+}
+
+extension ConnectRequest.Wait {
+    /// Checks a text that came from outside.
+    public init(_ text: String, field: String) throws(InvalidValue) {
+        guard let wait = Self(rawValue: text) else {
+            let known = Self.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
+            throw InvalidValue(field: field, problem: "\"\(text.prefix(80))\" is not known; write \(known)")
+        }
+        self = wait
     }
 }
 

@@ -10,6 +10,7 @@ extension ConnectRequest {
         if let spawn { members["spawn_config"] = spawn.json }
         if let user { members["user"] = .string(user) }
         if !auth.isEmpty { members["auth"] = .object(auth) }
+        if wait != .none { members["wait"] = .string(wait.rawValue) }
         return .object(members)
     }
 }

@@ -61,6 +61,9 @@ import Testing
         fixed.auth = [:]
         fixed.spawn?.useStaticToken = true
         #expect(try decode(fixed.json.text) == fixed)
+        for wait in ConnectRequest.Wait.allCases {
+            #expect(try decode(ConnectRequest(wait: wait).json.text).wait == wait)
+        }
         #expect(try decode(ConnectRequest().json.text) == ConnectRequest())
     }
 
@@ -97,6 +100,7 @@ import Testing
             Wrong(422, "auth", #"{"auth":null}"#), Wrong(422, "auth", #"{"auth":[1]}"#),
             Wrong(422, "auth", #"{"auth":"x"}"#),
             Wrong(400, "auth", #"{"auth":{"a":"\#(String(repeating: "k", count: 9000))"}}"#),
+            Wrong(422, "wait", #"{"wait":true}"#), Wrong(400, "wait", #"{"wait":"Ready"}"#),
             Wrong(422, "user", #"{"user":5}"#),
             Wrong(400, "user", #"{"user":"\#(String(repeating: "u", count: 1025))"}"#),
             Wrong(400, "user", #"{"user":"a\r\nx-evil: 1"}"#),
