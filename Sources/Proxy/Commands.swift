@@ -32,6 +32,9 @@ public enum ProxyCommand: Sendable {
     case setRoute(Route)
     /// The token is to lead nowhere from now on. Running requests go on.
     case removeRoute(token: String)
+    /// The token was revoked: it leads nowhere from now on, and every open connection whose present or last request came by
+    /// it is cut. A token that is not known changes nothing.
+    case cutToken(String)
     /// Nobody knows this token: waiting requests get 410, and the answer is kept for a second.
     case routeUnknown(token: String)
     /// What `/ready` answers; `notReady` at the start.

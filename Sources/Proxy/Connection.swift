@@ -39,8 +39,6 @@ struct Connection {
     var backend: UnsafeMutablePointer<BackendRecord>?
     /// When the backend connection was last used, to see whether it is worth probing.
     var upstreamIdleSince: UInt64 = 0
-    /// Hash of the token that the connection waits for in `waitingRoute`.
-    var awaitedToken: Int = 0
 
     /// Neighbours in the backend's or in the route waiters' list.
     var group = ListLinks()

@@ -136,7 +136,7 @@ extension ProxyThread {
             let generation = connection.pointee.generation
             if moment == .afterReceived { passOnReceived(connection) }
             guard connection.pointee.generation == generation else { return }
-            cut(connection, reason)
+            cut(connection, reason, moment)
         }
     }
 
@@ -160,7 +160,7 @@ extension ProxyThread {
             &+ counters.cells.pointee.bytesSpliced.load(ordering: .relaxed)
     }
 
-    private mutating func cut(_ connection: ConnectionPointer, _ reason: String) {
+    private mutating func cut(_ connection: ConnectionPointer, _ reason: String, _ moment: CutMoment) {
         let response = connection.pointee.response
         switch connection.pointee.phase {
         case .vacant, .readingHead, .waitingRoute, .waitingStart, .waitingSocket, .flushing, .lingering: return
@@ -168,12 +168,13 @@ extension ProxyThread {
             if connection.pointee.responseStage == .awaitingHead, response.isDrained {
                 abandonRequest(connection)
                 answer(connection, OwnAnswer(.unavailable, .backendGone, reason: reason), then: .close)
-            } else if response.isFinished {
+            } else if response.isFinished, moment == .afterReceived {
                 flushRest(connection)
             } else {
                 abort(connection)
             }
         case .tunnelling:
+            if moment == .atOnce { return abort(connection) }
             if response.isFinished, !response.isDrained { flushRest(connection) } else { closeConnection(connection) }
         }
     }
@@ -184,6 +185,23 @@ extension ProxyThread {
         closeUpstream(connection)
         leaveBackend(connection)
         startFlushing(connection)
+    }
+
+    // MARK: A revoked token
+
+    /// The token that its present or last request came by leads nowhere any more.
+    mutating func tokenCut(_ connection: ConnectionPointer) {
+        let awaitsHead = connection.pointee.responseStage == .awaitingHead && connection.pointee.response.isDrained
+        switch connection.pointee.phase {
+        case .vacant: return
+        // It is answered by the route's removal.
+        case .waitingRoute: return
+        case .waitingStart, .waitingSocket: answerUnknown(connection, then: .close)
+        case .exchanging where awaitsHead:
+            abandonRequest(connection)
+            answerUnknown(connection, then: .close)
+        case .readingHead, .exchanging, .tunnelling, .flushing, .lingering: abort(connection)
+        }
     }
 
     // MARK: Parting

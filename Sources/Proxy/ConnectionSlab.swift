@@ -1,6 +1,8 @@
 /// All connections of a thread at fixed addresses. Pages are touched as slots come into use.
 struct ConnectionSlab: ~Copyable {
     private let slots: UnsafeMutablePointer<Connection>
+    /// Beside the slots, so that looking for one token among all connections touches little memory.
+    private let tokens: UnsafeMutablePointer<Int>
     private let capacity: Int
     private var touchedCount = 0
     private var firstFree = ListHead.none
@@ -9,9 +11,20 @@ struct ConnectionSlab: ~Copyable {
     init(capacity: Int) {
         self.capacity = capacity
         slots = .allocate(capacity: capacity)
+        tokens = .allocate(capacity: capacity)
     }
 
-    deinit { slots.deallocate() }
+    deinit {
+        slots.deallocate()
+        tokens.deallocate()
+    }
+
+    /// Hash of the token of the connection's present request or of its last one; 0 before the first.
+    @inline(__always)
+    func token(of connection: UnsafeMutablePointer<Connection>) -> Int { tokens[connection - slots] }
+
+    @inline(__always)
+    func setToken(_ hash: Int, of connection: UnsafeMutablePointer<Connection>) { tokens[connection - slots] = hash }
 
     var isFull: Bool { usedCount == capacity }
     /// Slots with a lower index have been used at least once.
@@ -52,6 +65,7 @@ struct ConnectionSlab: ~Copyable {
             return nil
         }
         usedCount += 1
+        setToken(0, of: slot)
         return slot
     }
 

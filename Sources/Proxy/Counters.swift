@@ -1,18 +1,20 @@
 import Synchronization
 
-/// What one backend is doing, written by the proxy threads and read by the owner, without locks.
+/// What one backend is doing, written by the proxy threads and read by the owner, and until when it may, written by the
+/// owner and read by the proxy threads; without locks.
 public final class BackendActivity: Sendable {
     struct Cells: ~Copyable {
         let active = Atomic<Int>(0)
         let started = Atomic<UInt64>(0)
         let bytesSpliced = Atomic<UInt64>(0)
         let bytesCopied = Atomic<UInt64>(0)
+        let leaseDeadline = Atomic<UInt64>(.max)
     }
 
     // Raw memory, so that the relay touches the cells without retaining this object. Freed with it.
     nonisolated(unsafe) let cells: UnsafeMutablePointer<Cells>
 
-    /// All zero.
+    /// All zero, and no end of the lease.
     public init() {
         cells = .allocate(capacity: 1)
         cells.initialize(to: Cells())
@@ -31,6 +33,16 @@ public final class BackendActivity: Sendable {
     public var bytesSpliced: UInt64 { cells.pointee.bytesSpliced.load(ordering: .relaxed) }
     /// Bytes of bodies and tunnels that passed through the process, both ways.
     public var bytesCopied: UInt64 { cells.pointee.bytesCopied.load(ordering: .relaxed) }
+
+    /// When the backend's lease ends, CLOCK_BOOTTIME nanoseconds; `UInt64.max`, as at the start, for never.
+    ///
+    /// From then on its connections are cut and none is made, whatever else the owner does or fails to do: a process that was
+    /// stopped, and goes on when the key has been given away, moves no byte of it. To be set before the backend is added, and
+    /// then moved forward as the lease is renewed. Once a thread has found it in the past the backend is gone for good there.
+    public var leaseDeadline: UInt64 {
+        get { cells.pointee.leaseDeadline.load(ordering: .relaxed) }
+        set { cells.pointee.leaseDeadline.store(newValue, ordering: .relaxed) }
+    }
 }
 
 /// Why a request was answered by the proxy itself.

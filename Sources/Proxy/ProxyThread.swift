@@ -30,6 +30,8 @@ struct ProxyThread: ~Copyable {
     var routes = RouteTable()
     var backends: [String: UnsafeMutablePointer<BackendRecord>] = [:]
     var routeWaiters = ListHead()
+    /// When the first lease may be over, as far as was known at the last look; never later than that.
+    var nextLeaseLook = UInt64.max
 
     /// Of this turn of the loop, CLOCK_BOOTTIME nanoseconds.
     var now: UInt64 = 0
@@ -102,6 +104,8 @@ struct ProxyThread: ~Copyable {
         while stage != .stopped {
             let count = waitForEvents()
             now = BootInstant.now.nanoseconds
+            // Before anything is relayed: this thread may have been stopped for longer than a lease.
+            fenceLeases()
             for index in 0..<count {
                 handle(EventToken(rawValue: eventBuffer[index].token), eventBuffer[index].interest)
             }
@@ -124,6 +128,7 @@ struct ProxyThread: ~Copyable {
     private func timeout() -> Int32 {
         var due = deadlines.next(slab)
         if case .pausedUntil(let moment) = accepting { due = min(due, moment) }
+        due = min(due, nextLeaseLook)
         if due == .max { return -1 }
         let wait = due > now ? due - now : 0
         return Int32(clamping: (wait + 999_999) / 1_000_000)
@@ -137,6 +142,7 @@ struct ProxyThread: ~Copyable {
         // The connection may have ended, and its slot have a new tenant, by an earlier event of this turn.
         guard let connection = slab.connection(of: token) else { return }
         relayedFor = connection.pointee.backend?.pointee.counters
+        if let backend = connection.pointee.backend, isLeaseOver(backend) { return fence(backend) }
         switch token.side {
         case .client: handleClient(connection, fired)
         case .upstream: handleUpstream(connection, fired)

@@ -27,6 +27,7 @@ extension ProxyThread {
         case .removeBackend(let id): if let backend = backends[id] { remove(backend) }
         case .setRoute(let route): set(route)
         case .removeRoute(let token): refuse(token, until: now)
+        case .cutToken(let token): cut(token)
         case .routeUnknown(let token): refuse(token, until: now + 1_000_000_000)
         case .setReadiness(let readiness): self.readiness = readiness
         case .drain: drain()
@@ -38,9 +39,12 @@ extension ProxyThread {
         let backend = UnsafeMutablePointer<BackendRecord>.allocate(capacity: 1)
         backend.initialize(to: BackendRecord(id: id, activity: activity, serverName: configuration.serverName))
         backends[id] = backend
+        nextLeaseLook = min(nextLeaseLook, activity.leaseDeadline)
     }
 
     private mutating func set(_ gate: BackendGate, of backend: UnsafeMutablePointer<BackendRecord>) {
+        if isLeaseOver(backend) { return fence(backend) }
+        nextLeaseLook = min(nextLeaseLook, backend.pointee.activity.leaseDeadline)
         backend.pointee.gate = gate
         switch gate {
         case .starting: break
@@ -121,12 +125,24 @@ extension ProxyThread {
         }
     }
 
+    /// Whatever came by the token ends here, also where the route itself was forgotten before.
+    private mutating func cut(_ token: String) {
+        refuse(token, until: now)
+        var token = token
+        let hash = token.withUTF8 { RouteTable.hash(UnsafeRawBufferPointer($0)) }
+        for index in 0..<slab.indexLimit {
+            let connection = slab[index]
+            guard slab.token(of: connection) == hash, connection.pointee.phase != .vacant else { continue }
+            settled(connection) { $0.tokenCut(connection) }
+        }
+    }
+
     private mutating func resumeRouteWaiters(_ hash: Int) {
         var index = routeWaiters.first
         while index != ListHead.none {
             let connection = slab[index]
             index = connection.pointee.group.next
-            if connection.pointee.awaitedToken == hash { settled(connection) { $0.resume(connection) } }
+            if slab.token(of: connection) == hash { settled(connection) { $0.resume(connection) } }
         }
     }
 
@@ -139,7 +155,7 @@ extension ProxyThread {
     }
 
     /// The body may end the connection it is given, but no other.
-    private mutating func forEachConnection(
+    mutating func forEachConnection(
         of backend: UnsafeMutablePointer<BackendRecord>, _ body: (inout ProxyThread, ConnectionPointer) -> Void
     ) {
         var index = backend.pointee.connections.first

@@ -49,15 +49,18 @@ extension ProxyThread {
         let path = TokenPath(requestLayout.pointee.target.bytes(in: head))
         guard !path.token.isEmpty else { return answerWithoutToken(connection, path, headCount) }
         if ByteText.equals(path.path, "/ready") { return answerReady(connection, headCount) }
-        guard TokenText.isToken(path.token) else { return answerUnknown(connection, headCount) }
+        guard TokenText.isToken(path.token) else { return answerUnknown(connection, then: .next(headCount: headCount)) }
         let hash = RouteTable.hash(path.token)
+        slab.setToken(hash, of: connection)
         switch routes.find(path.token, hash: hash)?.pointee.answer {
         case .leads(let target):
-            if target.route.expiresAtNanoseconds <= now { return answerUnknown(connection, headCount) }
+            if target.route.expiresAtNanoseconds <= now {
+                return answerUnknown(connection, then: .next(headCount: headCount))
+            }
             admit(connection, target, path, headCount)
-        case .unknown(let until) where until > now: answerUnknown(connection, headCount)
+        case .unknown(let until) where until > now: answerUnknown(connection, then: .next(headCount: headCount))
         case .asked(let moment) where now - moment < UInt64(configuration.deadlines.route.wholeNanoseconds):
-            holdForRoute(connection, hash)
+            holdForRoute(connection)
         case .unknown, .asked, nil: ask(connection, path.token, hash, headCount)
         }
     }
@@ -107,13 +110,13 @@ extension ProxyThread {
         }
     }
 
-    private mutating func answerUnknown(_ connection: ConnectionPointer, _ headCount: Int) {
+    mutating func answerUnknown(_ connection: ConnectionPointer, then after: AfterAnswer) {
         answer(
             connection,
             OwnAnswer(
                 .gone, .unknownToken,
                 "This address leads nowhere: its backend has ended or it never existed. Connect again."),
-            then: .next(headCount: headCount))
+            then: after)
     }
 
     private mutating func ask(
@@ -137,15 +140,14 @@ extension ProxyThread {
         }
         routes.set(token, hash: hash, .asked(at: now), now: now)
         events.send(.needRoute(token: String(decoding: token, as: UTF8.self)))
-        holdForRoute(connection, hash)
+        holdForRoute(connection)
     }
 
-    private mutating func holdForRoute(_ connection: ConnectionPointer, _ hash: Int) {
+    private mutating func holdForRoute(_ connection: ConnectionPointer) {
         if connection.pointee.backend != nil {
             closeUpstream(connection)
             leaveBackend(connection)
         }
-        connection.pointee.awaitedToken = hash
         slab.append(slab.index(of: connection), to: &routeWaiters, .group)
         hold(connection, .waitingRoute, .route)
     }
@@ -183,10 +185,16 @@ extension ProxyThread {
         }
         joinBackend(connection, target.backend)
         switch target.backend.pointee.gate {
-        case .starting: hold(connection, .waitingStart, .start)
         case .gone(let reason):
             answer(
                 connection, OwnAnswer(.unavailable, .backendGone, reason: reason), then: .next(headCount: headCount))
+        case .starting where isLeaseOver(target.backend), .ready where isLeaseOver(target.backend):
+            // The others that it has are cut in the next turn: not from here, where they may be being gone through.
+            nextLeaseLook = 0
+            answer(
+                connection, OwnAnswer(.unavailable, .backendGone, reason: Self.leaseIsOver),
+                then: .next(headCount: headCount))
+        case .starting: hold(connection, .waitingStart, .start)
         case .ready(let port): dispatch(connection, target, path, headCount, port)
         }
     }

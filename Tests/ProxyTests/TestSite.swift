@@ -72,11 +72,17 @@ final class TestSite: Sendable {
     }
 
     /// Makes a backend known under its id, ready if a port is given.
-    func add(_ backend: String, port: UInt16?) {
+    func add(_ backend: String, port: UInt16?, leaseDeadline: UInt64 = .max) {
         let counters = BackendActivity()
+        counters.leaseDeadline = leaseDeadline
         activity.withLock { $0[backend] = counters }
         proxy.send(.addBackend(id: backend, counters))
         if let port { proxy.send(.setGate(backend: backend, .ready(port: port))) }
+    }
+
+    /// Moves a backend's lease without telling the threads, as an owner that is stopped right after.
+    func setLease(_ backend: String, until deadline: UInt64) {
+        activity.withLock { $0[backend]?.leaseDeadline = deadline }
     }
 
     func active(_ backend: String) -> Int { activity.withLock { $0[backend]?.active ?? -1 } }
@@ -84,12 +90,17 @@ final class TestSite: Sendable {
     /// Makes a route known; the proxy asks for it at its first use.
     func route(
         _ token: String, to backend: String, kind: Route.Kind = .dynamic, cluster: String = "localhost:9090",
-        subdomain: String? = nil, identity: Route.Identity = Route.Identity(secret: "sesame")
+        subdomain: String? = nil, expiresAt: UInt64 = .max,
+        identity: Route.Identity = Route.Identity(secret: "sesame")
     ) throws {
         let route = try Route(
-            token: token, backend: backend, kind: kind, cluster: cluster, subdomain: subdomain, identity: identity)
+            token: token, backend: backend, kind: kind, cluster: cluster, subdomain: subdomain,
+            expiresAtNanoseconds: expiresAt, identity: identity)
         routes.withLock { $0[token] = route }
     }
+
+    /// The owner forgets a token, so that a question about it is answered with no.
+    func unroute(_ token: String) { routes.withLock { $0[token] = nil } }
 
     func client() -> RawSocket { RawSocket.connect(proxy.address) }
 
