@@ -1,7 +1,7 @@
 /// The tables and how a database of an older Plane becomes one of this.
 enum SQLiteSchema {
     /// The step that makes version n is at n - 1. A step that was released is never changed; a new one is added.
-    private static let steps: [StaticString] = [first, second]
+    private static let steps: [StaticString] = [first, second, third]
 
     /// The version this program writes.
     static var version: Int64 { Int64(steps.count) }
@@ -60,7 +60,9 @@ enum SQLiteSchema {
     }
 
     /// What says that a step was taken, for each step; a pragma takes no parameter.
-    private static let marks: [StaticString] = ["PRAGMA user_version = 1", "PRAGMA user_version = 2"]
+    private static let marks: [StaticString] = [
+        "PRAGMA user_version = 1", "PRAGMA user_version = 2", "PRAGMA user_version = 3",
+    ]
 
     /// Statuses are kept by their order, so that "further" in SQL is the model's "further"; 70 is terminated.
     private static let first: StaticString = """

@@ -56,6 +56,15 @@ struct SQLiteStatement: ~Copyable {
         while try step() {}
     }
 
+    /// The first column of the only row, and the statement's end: what RETURNING belongs to is complete only then.
+    /// - Returns: nil when there is no row or the column is NULL.
+    mutating func onlyInteger() throws(StoreError) -> Int64? {
+        guard try step() else { return nil }
+        let value = integer(0)
+        try run()
+        return value
+    }
+
     /// A column of the current row, from 0; nil when it is NULL.
     func text(_ column: Int32) -> String? {
         guard let bytes = sqlite3_column_text(handle, column) else { return nil }

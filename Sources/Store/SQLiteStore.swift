@@ -7,6 +7,8 @@ import Glibc
 /// in its memory, so a second one on the same file would conclude that every drone is lost. A lock file beside the
 /// database, `<path>.lock`, keeps a second one out; reading with other programs stays possible.
 public final class SQLiteStore: Store {
+    public static var isShared: Bool { false }
+
     private let connection: SQLiteConnection
     private let clock: @Sendable () -> Int64
     private let lockDescriptor: Int32
