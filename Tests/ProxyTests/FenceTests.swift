@@ -117,6 +117,11 @@ struct FenceTests {
         site.proxy.send(.setGate(backend: "b1", .ready(port: backend.port)))
         #expect(waiting.readResponse()?.status == 503)
         #expect(site.exchange(get("/tok/x"))?.status == 503)
+        // One that was ready all along, and of which no thread has an open connection that would tell it.
+        site.add("b2", port: backend.port)
+        try site.route("two", to: "b2")
+        site.setLease("b2", until: 1)
+        #expect(site.exchange(get("/two/x"))?.status == 503)
         #expect(backend.connectionCount == 0)
     }
 
