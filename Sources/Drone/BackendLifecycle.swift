@@ -1,6 +1,6 @@
-import Linux
-import Model
-import WardenProtocol
+package import Linux
+package import Model
+package import WardenProtocol
 
 /// One backend's life on its drone: scheduled → loading → starting → waiting → ready → terminating → hard-terminating →
 /// terminated, some skipped, none ever entered again.
@@ -11,9 +11,9 @@ import WardenProtocol
 /// a hard one is asked for until the warden has answered, and what the warden does not know is over.
 ///
 /// Pure: it never waits, reads a clock or touches the system.
-struct BackendLifecycle: Equatable, Sendable {
+package struct BackendLifecycle: Equatable, Sendable {
     /// What the drone does now, in this order.
-    enum Action: Equatable, Sendable {
+    package enum Action: Equatable, Sendable {
         /// Tell the controller, and again until it has saved it.
         case report(BackendState)
         /// Requests wait for the backend.
@@ -37,18 +37,18 @@ struct BackendLifecycle: Equatable, Sendable {
     }
 
     /// What holds for the whole of its life.
-    struct Terms: Equatable, Sendable {
+    package struct Terms: Equatable, Sendable {
         /// The port its command listens on.
-        var port: UInt16
+        package var port: UInt16
         /// How it is told that the command is ready; its timeout counts from the spawn request.
-        var readiness: SandboxPlan.Readiness
+        package var readiness: SandboxPlan.Readiness
         /// From SIGTERM until it is killed.
-        var grace: Duration
+        package var grace: Duration
         /// When it is swept, however busy; nil never.
-        var lifetimeEnd: BootInstant?
+        package var lifetimeEnd: BootInstant?
 
         /// From the spawn request until the command must be ready.
-        var startupTimeout: Duration { .seconds(Int64(readiness.timeoutSeconds)) }
+        package var startupTimeout: Duration { .seconds(Int64(readiness.timeoutSeconds)) }
     }
 
     private enum Phase: Equatable {
@@ -56,6 +56,8 @@ struct BackendLifecycle: Equatable, Sendable {
         case loading(deadline: BootInstant)
         case starting(deadline: BootInstant)
         case waiting(deadline: BootInstant, lastProblem: String)
+        /// Adopted after its startup's time: it was ready, unless the drone was away when that time ran out.
+        case adopted(lastProblem: String)
         case ready
         case terminating(Ending, killAt: BootInstant)
         case hardTerminating(Ending, askAgainAt: BootInstant)
@@ -69,41 +71,42 @@ struct BackendLifecycle: Equatable, Sendable {
     }
 
     /// How long a hard termination may stay unanswered before it is asked for again.
-    static let askAgainAfter = Duration.seconds(5)
+    package static let askAgainAfter = Duration.seconds(5)
 
     /// What holds for the whole of its life.
-    let terms: Terms
+    package let terms: Terms
     private var phase: Phase
     private var saved: BackendStatus?
 
     /// Not yet known to anybody.
-    init(terms: Terms) {
+    package init(terms: Terms) {
         self.terms = terms
         phase = .scheduled
     }
 
     /// A sandbox that was running when this drone process started.
     ///
-    /// Past its startup deadline it must have been ready, for else it would have been killed; before, it is asked again.
-    init(adopting terms: Terms, startupDeadline: BootInstant, now: BootInstant) {
+    /// It is asked again whether it is ready. Past its startup deadline it has all the time it wants until the controller says
+    /// whether it ever was: one that was, and is too busy to answer just now, must not be killed for that.
+    package init(adopting terms: Terms, startupDeadline: BootInstant, now: BootInstant) {
         self.terms = terms
         phase =
             now < startupDeadline
-            ? .waiting(deadline: startupDeadline, lastProblem: Self.notTried) : .ready
+            ? .waiting(deadline: startupDeadline, lastProblem: Self.notTried) : .adopted(lastProblem: Self.notTried)
     }
 
     private static let notTried = "it was not tried yet"
 
     /// Where it is.
-    var status: BackendStatus { state.status }
+    package var status: BackendStatus { state.status }
 
     /// What the controller is told about it.
-    var state: BackendState {
+    package var state: BackendState {
         switch phase {
         case .scheduled: BackendState(.scheduled)
         case .loading: BackendState(.loading)
         case .starting: BackendState(.starting)
-        case .waiting: BackendState(.waiting)
+        case .waiting, .adopted: BackendState(.waiting)
         case .ready: BackendState(.ready)
         case .terminating(let ending, _):
             BackendState(.terminating, reason: ending.reason, kind: .soft, message: ending.message)
@@ -114,15 +117,15 @@ struct BackendLifecycle: Equatable, Sendable {
     }
 
     /// What the controller has not confirmed yet; nil when it knows all.
-    var unsavedState: BackendState? {
+    package var unsavedState: BackendState? {
         if let saved, saved >= status { return nil }
         return state
     }
 
     /// When `tick` next has something to do.
-    var nextWake: BootInstant? {
+    package var nextWake: BootInstant? {
         switch phase {
-        case .scheduled, .ready: terms.lifetimeEnd
+        case .scheduled, .adopted, .ready: terms.lifetimeEnd
         case .loading(let deadline), .starting(let deadline), .waiting(let deadline, _):
             min(deadline, terms.lifetimeEnd ?? deadline)
         case .terminating(_, let killAt): killAt
@@ -134,44 +137,43 @@ struct BackendLifecycle: Equatable, Sendable {
     // MARK: Starting
 
     /// The controller ordered it. It stays loading until a warden is there to start it.
-    mutating func ordered(now: BootInstant) -> [Action] {
+    package mutating func ordered(now: BootInstant) -> [Action] {
         guard case .scheduled = phase else { return [] }
         phase = .loading(deadline: now + terms.startupTimeout)
         return [.holdRequests, .report(state)]
     }
 
     /// It can never be started here. - Parameter message: a sentence that says why.
-    mutating func cannotStart(_ message: String) -> [Action] {
+    package mutating func cannotStart(_ message: String) -> [Action] {
         guard case .scheduled = phase else { return [] }
         return end(
             BackendState(.terminated, reason: .internalError, kind: .hard, message: message, endReason: .startFailed))
     }
 
     /// A warden is there and the lease allows a start.
-    mutating func begin(now: BootInstant) -> [Action] {
+    package mutating func begin(now: BootInstant) -> [Action] {
         guard case .loading = phase else { return [] }
         phase = .starting(deadline: now + terms.startupTimeout)
         return [.report(state), .askSpawn]
     }
 
     /// What an adopted backend needs done once, after its drone was restarted.
-    func resumed() -> [Action] {
+    package func resumed() -> [Action] {
         switch phase {
-        case .waiting: [.holdRequests, .startProbing]
-        case .ready: [.admitRequests]
-        case .scheduled, .loading, .starting, .terminating, .hardTerminating, .terminated: []
+        case .waiting, .adopted: [.holdRequests, .startProbing]
+        case .scheduled, .loading, .starting, .ready, .terminating, .hardTerminating, .terminated: []
         }
     }
 
     /// The warden started its command.
-    mutating func spawned() -> [Action] {
+    package mutating func spawned() -> [Action] {
         guard case .starting(let deadline) = phase else { return [] }
         phase = .waiting(deadline: deadline, lastProblem: Self.notTried)
         return [.report(state), .startProbing]
     }
 
     /// The warden did not start it, and nothing of it is left. - Parameter message: the warden's sentence.
-    mutating func refused(_ message: String) -> [Action] {
+    package mutating func refused(_ message: String) -> [Action] {
         switch phase {
         case .starting:
             return end(
@@ -183,28 +185,34 @@ struct BackendLifecycle: Equatable, Sendable {
                 BackendState(
                     .terminated, reason: ending.reason, kind: state.kind,
                     message: "\(ending.message) It was never started: \(message)"))
-        case .scheduled, .loading, .waiting, .ready, .terminated: return []
+        case .scheduled, .loading, .waiting, .adopted, .ready, .terminated: return []
         }
     }
 
     /// Its port answered HTTP.
-    mutating func answered() -> [Action] {
-        guard case .waiting = phase else { return [] }
-        phase = .ready
-        return [.stopProbing, .admitRequests, .report(state)]
+    package mutating func answered() -> [Action] {
+        switch phase {
+        case .waiting, .adopted:
+            phase = .ready
+            return [.stopProbing, .admitRequests, .report(state)]
+        case .scheduled, .loading, .starting, .ready, .terminating, .hardTerminating, .terminated: return []
+        }
     }
 
     /// Its port did not. - Parameter problem: what happened, without a full stop.
-    mutating func probeFailed(_ problem: String) {
-        guard case .waiting(let deadline, _) = phase else { return }
-        phase = .waiting(deadline: deadline, lastProblem: problem)
+    package mutating func probeFailed(_ problem: String) {
+        switch phase {
+        case .waiting(let deadline, _): phase = .waiting(deadline: deadline, lastProblem: problem)
+        case .adopted: phase = .adopted(lastProblem: problem)
+        case .scheduled, .loading, .starting, .ready, .terminating, .hardTerminating, .terminated: break
+        }
     }
 
     // MARK: Ending
 
     /// It is to end. A second cause changes nothing, but hard may follow soft.
     /// - Parameter message: a sentence that says why, for a person.
-    mutating func terminate(
+    package mutating func terminate(
         _ kind: TerminationKind, _ reason: TerminationReason, message: String, now: BootInstant
     ) -> [Action] {
         let ending = Ending(reason: reason, message: message)
@@ -212,7 +220,7 @@ struct BackendLifecycle: Equatable, Sendable {
         case .scheduled, .loading:
             return end(
                 BackendState(.terminated, reason: reason, kind: kind, message: "\(message) It was never started."))
-        case .starting, .waiting, .ready:
+        case .starting, .waiting, .adopted, .ready:
             switch kind {
             case .soft:
                 phase = .terminating(ending, killAt: now + terms.grace)
@@ -229,7 +237,7 @@ struct BackendLifecycle: Equatable, Sendable {
     }
 
     /// Time has passed.
-    mutating func tick(now: BootInstant) -> [Action] {
+    package mutating func tick(now: BootInstant) -> [Action] {
         switch phase {
         case .loading(let deadline) where now >= deadline:
             return terminate(.hard, .startupTimeout, message: "The drone could not reach its warden.", now: now)
@@ -237,7 +245,7 @@ struct BackendLifecycle: Equatable, Sendable {
             return kill(startupTimeout("the sandbox was still being made"), now: now)
         case .waiting(let deadline, let lastProblem) where now >= deadline:
             return kill(startupTimeout("at the last attempt \(lastProblem)"), now: now)
-        case .scheduled, .loading, .starting, .waiting, .ready:
+        case .scheduled, .loading, .starting, .waiting, .adopted, .ready:
             guard let end = terms.lifetimeEnd, now >= end else { return [] }
             return terminate(.soft, .swept, message: "Its lifetime limit was reached.", now: now)
         case .terminating(let ending, let killAt):
@@ -252,7 +260,7 @@ struct BackendLifecycle: Equatable, Sendable {
 
     /// The sandbox has ended and nothing of it is left.
     /// - Parameter lastOutput: what its command wrote last; empty when nothing.
-    mutating func exited(_ exit: SandboxExit, lastOutput: String) -> [Action] {
+    package mutating func exited(_ exit: SandboxExit, lastOutput: String) -> [Action] {
         guard let state = ExitReport(phase: reportPhase, port: terms.readiness.port).state(exit, lastOutput: lastOutput)
         else { return [] }
         return end(state)
@@ -261,20 +269,20 @@ struct BackendLifecycle: Equatable, Sendable {
     // MARK: The warden's list
 
     /// A warden's list has it, running: what was asked of an earlier connection may not have been heard.
-    mutating func listed() -> [Action] {
+    package mutating func listed() -> [Action] {
         switch phase {
         case .starting: spawned()
         case .terminating: [.askTerminate(.soft)]
         case .hardTerminating: [.askTerminate(.hard)]
-        case .scheduled, .loading, .waiting, .ready, .terminated: []
+        case .scheduled, .loading, .waiting, .adopted, .ready, .terminated: []
         }
     }
 
     /// A warden's list does not have it: no process of it exists.
-    mutating func notListed() -> [Action] {
+    package mutating func notListed() -> [Action] {
         switch phase {
         case .scheduled, .loading, .terminated: return []
-        case .starting, .waiting, .ready, .terminating, .hardTerminating:
+        case .starting, .waiting, .adopted, .ready, .terminating, .hardTerminating:
             return end(
                 BackendState(
                     .terminated, reason: state.reason ?? .lost, kind: state.kind,
@@ -284,13 +292,31 @@ struct BackendLifecycle: Equatable, Sendable {
 
     // MARK: The controller's memory
 
-    /// The controller has saved its state up to this one.
-    mutating func stateSaved(_ status: BackendStatus) -> [Action] {
+    /// The controller has saved its state up to this one, which after a restart of the drone may be further than the drone
+    /// itself remembers.
+    package mutating func stateSaved(_ status: BackendStatus, now: BootInstant) -> [Action] {
+        let actions = recalled(status, now: now)
         // Never more than there is: what is saved of the future is not what will have to be told then.
         let status = min(status, self.status)
-        if let saved, saved >= status { return [] }
+        if let saved, saved >= status { return actions }
         saved = status
-        return status == .terminated ? [.forget] : []
+        return status == .terminated ? actions + [.forget] : actions
+    }
+
+    /// What the controller remembers says whether an adopted backend was ever ready.
+    private mutating func recalled(_ status: BackendStatus, now: BootInstant) -> [Action] {
+        switch (phase, status) {
+        case (.waiting, .ready), (.adopted, .ready):
+            phase = .ready
+            return [.stopProbing, .admitRequests]
+        case (.adopted(let lastProblem), .scheduled), (.adopted(let lastProblem), .loading),
+            (.adopted(let lastProblem), .starting), (.adopted(let lastProblem), .waiting):
+            phase = .waiting(deadline: now + terms.startupTimeout, lastProblem: lastProblem)
+            return []
+        case (.scheduled, _), (.loading, _), (.starting, _), (.waiting, _), (.adopted, _), (.ready, _),
+            (.terminating, _), (.hardTerminating, _), (.terminated, _):
+            return []
+        }
     }
 
     // MARK: Inside
@@ -298,7 +324,7 @@ struct BackendLifecycle: Equatable, Sendable {
     private var reportPhase: ExitReport.Phase {
         switch phase {
         case .scheduled, .loading, .starting, .waiting: .unready
-        case .ready: .ready
+        case .adopted, .ready: .ready
         case .terminating(let ending, _): .ending(ending.reason, .soft, ending.message)
         case .hardTerminating(let ending, _): .ending(ending.reason, .hard, ending.message)
         case .terminated: .over

@@ -1,28 +1,28 @@
 import FoundationEssentials
-import Linux
+package import Linux
 import Model
 
 /// What a restarted drone must know of a backend that still runs. The warden keeps it and gives it back in its list.
-struct BackendNote: Codable, Equatable, Sendable {
+package struct BackendNote: Codable, Equatable, Sendable {
     /// The key's name, for messages.
-    var keyName: String
+    package var keyName: String
     /// The port its command listens on.
-    var port: UInt16
+    package var port: UInt16
     /// The port that is asked whether its command is ready.
-    var readinessPort: UInt16
+    package var readinessPort: UInt16
     /// What is asked for there; nil takes any answer.
-    var readinessPath: String?
+    package var readinessPath: String?
     /// Until when it had to be ready, nanoseconds of this machine's boot clock.
-    var startupDeadline: UInt64
+    package var startupDeadline: UInt64
     /// Seconds between SIGTERM and SIGKILL.
-    var graceSeconds: UInt32
+    package var graceSeconds: UInt32
     /// Seconds without use until it is swept; nil never.
-    var maxIdleSeconds: Int64?
+    package var maxIdleSeconds: Int64?
     /// When it is swept however busy, nanoseconds of this machine's boot clock; nil never.
-    var lifetimeEnd: UInt64?
+    package var lifetimeEnd: UInt64?
 
     /// Its bytes in a spawn request: JSON, far below the 4 KiB that the warden takes.
-    func encoded() -> [UInt8] {
+    package func encoded() -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .withoutEscapingSlashes
         do { return Array(try encoder.encode(self)) } catch {
@@ -31,12 +31,12 @@ struct BackendNote: Codable, Equatable, Sendable {
     }
 
     /// Reads what `encoded` wrote; nil for a note of another version of the program.
-    init?(_ bytes: [UInt8]) {
+    package init?(_ bytes: [UInt8]) {
         guard let note = try? JSONDecoder().decode(BackendNote.self, from: Data(bytes)) else { return nil }
         self = note
     }
 
-    init(
+    package init(
         keyName: String, terms: BackendLifecycle.Terms, startupDeadline: BootInstant, maxIdleSeconds: Int64?
     ) {
         self.keyName = keyName
@@ -51,7 +51,7 @@ struct BackendNote: Codable, Equatable, Sendable {
 
     /// The terms that it was started under.
     /// - Parameter timeoutSeconds: only told to people; what holds is the deadline.
-    func terms(timeoutSeconds: UInt32) -> BackendLifecycle.Terms {
+    package func terms(timeoutSeconds: UInt32) -> BackendLifecycle.Terms {
         BackendLifecycle.Terms(
             port: port,
             readiness: SandboxPlan.Readiness(

@@ -1,14 +1,15 @@
 import HTTP
 import Linux
-import Model
+package import Model
 import Proxy
 import WardenProtocol
 
-/// A drone: what its warden, its controller and its proxy tell it, brought together. All on one loop's thread.
+/// A drone: what its warden, its controller and its proxy tell it, brought together. All on one thread.
 ///
 /// It decides little itself: a backend's life is `BackendLifecycle`'s, the lease `SessionLease`'s, tokens `RouteBook`'s.
-/// It keeps nothing on disk: what runs it reads back from the warden, what is wanted from the controller.
-final class Drone {
+/// It keeps nothing on disk: what runs it reads back from the warden, what is wanted from the controller. It touches nothing
+/// but its ports, and what it does in which order depends on nothing but what they tell.
+package final class Drone {
     /// Where the drone is in its own life.
     enum Stage {
         /// The warden has not answered yet; by then it must have.
@@ -26,9 +27,13 @@ final class Drone {
     }
 
     let configuration: DroneConfiguration
-    let loop: EventLoop
+    let clock: any LoopClock
     let proxy: ProxyPort
-    let log: DroneLog
+    let ports: DronePorts
+    /// Deliberate defects, for the simulator alone.
+    package var defects: ProtocolDefects = [] {
+        didSet { lease.defects = defects }
+    }
     var stage: Stage
     var lease = SessionLease()
     var leaseTimer: TimerToken?
@@ -39,9 +44,14 @@ final class Drone {
     var offers: [ImageName: ImageOffer] = [:]
     var welcome = Welcome.awaited
     var lastTrouble = ""
-    private(set) var warden: WardenClient!
-    private(set) var link: ControllerLink!
-    private let session = CurrentProcess.randomBytes(8).map { String($0, radix: 16) }.joined()
+    /// The session that the last welcome named; nil before the first.
+    var session: SessionNumber?
+    /// Whose sandboxes the warden speaks for; nil before it has answered.
+    var machine: MachineIdentity?
+    private(set) var warden: (any WardenPort)!
+    private(set) var link: (any LinkPort)!
+    /// Random, new with each start.
+    private let process: String
     private let onRefusal: (DroneRefusal) -> Void
     private var sampler: TimerToken?
 
@@ -52,52 +62,57 @@ final class Drone {
 
     /// Nothing happens before `start`.
     /// - Parameter onRefusal: called at most once, when the drone cannot start after all.
-    init(
-        _ configuration: DroneConfiguration, loop: EventLoop, proxy: ProxyPort, log: DroneLog,
-        onRefusal: @escaping (DroneRefusal) -> Void
+    package init(
+        _ configuration: DroneConfiguration, ports: DronePorts, onRefusal: @escaping (DroneRefusal) -> Void
     ) {
         self.configuration = configuration
-        self.loop = loop
-        self.proxy = proxy
-        self.log = log
+        self.ports = ports
+        clock = ports.clock
+        proxy = ports.proxy
         self.onRefusal = onRefusal
-        stage = .starting(until: .now + Self.wardenStartLimit)
-        warden = WardenClient(loop: loop, path: configuration.wardenSocketPath) { [unowned self] in take($0) }
-        link = ControllerLink(
-            loop: loop, controller: configuration.controllerURL, cluster: configuration.cluster,
-            pool: configuration.pool
-        ) { [unowned self] in take($0) }
+        process = ports.random(8).map { String($0, radix: 16) }.joined()
+        stage = .starting(until: clock.now + Self.wardenStartLimit)
+        warden = ports.warden { [unowned self] in take($0) }
+        link = ports.link { [unowned self] in take($0) }
     }
 
+    /// Every backend, in an order that only depends on their ids.
+    var hosted: [HostedBackend] { backends.values.sorted { $0.id.text < $1.id.text } }
+
+    /// Whether the present connection's controller has answered the hello.
+    package var isWelcomed: Bool { welcome == .received }
+
+    func log(_ line: String) { ports.log(line) }
+
     /// Connects to the warden, then to the controller.
-    func start() {
+    package func start() {
         warden.start()
         sample()
     }
 
     /// Ends it. - Parameter whenDone: called once, after the backends have ended where that is asked for.
-    func stop(_ policy: DroneConfiguration.StopPolicy, whenDone: @escaping () -> Void) {
+    package func stop(_ policy: DroneConfiguration.StopPolicy, whenDone: @escaping () -> Void) {
         switch policy {
         case .keepBackends:
             close()
-            loop.post(whenDone)
+            clock.post(whenDone)
         case .stopBackends:
             stage = .stopping(whenDone: whenDone)
-            for backend in Array(backends.values) {
+            for backend in hosted {
                 terminate(backend, .hard, .external, message: "Its drone was stopped.")
             }
-            loop.schedule(after: .seconds(10)) { [weak self] in self?.finishStopping() }
+            clock.schedule(after: .seconds(10)) { [weak self] in self?.finishStopping() }
             stopIfAllEnded()
         }
     }
 
     /// Ends all connections and timers.
-    func close() {
+    package func close() {
         stage = .stopped
         link.stop()
         warden.stop()
-        for backend in backends.values { release(backend) }
-        for timer in [sampler, leaseTimer] { if let timer { loop.cancel(timer) } }
+        for backend in hosted { release(backend) }
+        for timer in [sampler, leaseTimer] { if let timer { clock.cancel(timer) } }
     }
 
     func refuse(_ refusal: DroneRefusal) {
@@ -109,17 +124,17 @@ final class Drone {
     var hello: DroneHello {
         DroneHello(
             name: configuration.name.text, version: configuration.version, cluster: configuration.cluster.text,
-            pool: configuration.pool, session: session,
+            pool: configuration.pool, process: process, machine: machine?.text ?? "", capacity: configuration.capacity,
             images: offers.values.map { OfferedImage(name: $0.image.text, ceilings: $0.ceilings) }
                 .sorted { $0.name < $1.name },
-            backends: backends.values.map(\.report).sorted { $0.backend < $1.backend })
+            backends: hosted.map(\.report))
     }
 
     /// Says the same trouble once, however often it is met.
     func logTrouble(_ text: String) {
         guard text != lastTrouble else { return }
         lastTrouble = text
-        log.write(text)
+        log(text)
     }
 
     // MARK: Stopping
@@ -134,14 +149,14 @@ final class Drone {
     private func finishStopping() {
         guard case .stopping(let whenDone) = stage else { return }
         close()
-        loop.post(whenDone)
+        clock.post(whenDone)
     }
 
     // MARK: Every second
 
     private func sample() {
-        let now = BootInstant.now
-        for backend in Array(backends.values) {
+        let now = clock.now
+        for backend in hosted {
             backend.idle.sample(active: backend.activity.active, started: backend.activity.started, now: now)
             sweepIfIdle(backend, now: now)
             if welcome == .received, now - backend.reportedAt >= Self.reportAgainAfter {
@@ -150,7 +165,7 @@ final class Drone {
             askOwedSockets(backend)
         }
         tellTraffic()
-        sampler = loop.schedule(after: .seconds(1)) { [weak self] in self?.sample() }
+        sampler = clock.schedule(after: .seconds(1)) { [weak self] in self?.sample() }
     }
 
     /// Asks the controller, which alone knows whether it is just now answering a connect with this backend.
@@ -161,13 +176,14 @@ final class Drone {
         else { return }
         if let asked = backend.sweepAskedAt, now - asked < Self.reportAgainAfter { return }
         backend.sweepAskedAt = now
+        if defects.contains(.sweepUnasked) { return terminate(backend, .soft, .swept, message: "Nobody used it.") }
         link.send(.sweep(backend: backend.id.text, connects: backend.connects))
     }
 
     /// Tells what the proxy did for each backend, where that has changed.
     private func tellTraffic() {
         guard welcome == .received else { return }
-        let changed = backends.values.compactMap { backend -> BackendTraffic? in
+        let changed = hosted.compactMap { backend -> BackendTraffic? in
             let traffic = BackendTraffic(backend.activity, of: backend.id)
             guard traffic != backend.toldTraffic else { return nil }
             backend.toldTraffic = traffic
@@ -179,7 +195,7 @@ final class Drone {
     func tellUnsaved(_ backend: HostedBackend, now: BootInstant) {
         guard let state = backend.lifecycle.unsavedState else { return }
         backend.reportedAt = now
-        link.send(.state(backend: backend.id.text, state: state))
+        link.send(.state(backend: backend.id.text, fencingToken: backend.fencingToken.value, state: state))
     }
 }
 

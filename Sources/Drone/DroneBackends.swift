@@ -18,17 +18,17 @@ extension Drone {
     func terminate(
         _ backend: HostedBackend, _ kind: TerminationKind, _ reason: TerminationReason, message: String
     ) {
-        perform(backend.lifecycle.terminate(kind, reason, message: message, now: .now), on: backend)
+        perform(backend.lifecycle.terminate(kind, reason, message: message, now: clock.now), on: backend)
     }
 
     /// Starts what waits for a warden or a lease.
     func begin(_ backend: HostedBackend) {
         guard warden.isReady, backend.lifecycle.status == .loading else { return }
-        guard lease.spawnDeadline(now: .now) != nil else {
+        guard lease.spawnDeadline(now: clock.now) != nil else {
             return terminate(
                 backend, .hard, .keyExpired, message: "The drone held no lease of its controller any more.")
         }
-        perform(backend.lifecycle.begin(now: .now), on: backend)
+        perform(backend.lifecycle.begin(now: clock.now), on: backend)
     }
 
     /// Closes what the drone holds open for it.
@@ -36,7 +36,7 @@ extension Drone {
         backend.readiness?.stop()
         backend.readiness = nil
         backend.output = nil
-        if let timer = backend.timer { loop.cancel(timer) }
+        if let timer = backend.timer { clock.cancel(timer) }
         backend.timer = nil
     }
 
@@ -52,19 +52,25 @@ extension Drone {
         }
     }
 
+    /// Cuts every connection of it, and lets none in any more.
+    func cut(_ backend: HostedBackend, _ reason: String) {
+        proxy.send(.setGate(backend: backend.id.text, .gone(reason: reason)))
+        perform(routes.closed(backend: backend.id.text))
+    }
+
     private func perform(_ action: BackendLifecycle.Action, on backend: HostedBackend) {
         switch action {
         case .report(let state): report(state, of: backend)
-        case .holdRequests: proxy.send(.addBackend(id: backend.id.text, backend.activity))
+        case .holdRequests:
+            if let deadline = lease.spawnDeadline(now: clock.now) { backend.admit(until: deadline) }
+            proxy.send(.addBackend(id: backend.id.text, backend.activity))
         case .admitRequests:
-            backend.idle = IdleTracker(now: .now, started: backend.activity.started)
+            backend.idle = IdleTracker(now: clock.now, started: backend.activity.started)
             proxy.send(.setGate(backend: backend.id.text, .ready(port: backend.lifecycle.terms.port)))
         case .refuseRequests: perform(routes.closed(backend: backend.id.text))
-        case .cutConnections(let reason):
-            proxy.send(.setGate(backend: backend.id.text, .gone(reason: reason)))
-            perform(routes.closed(backend: backend.id.text))
+        case .cutConnections(let reason): cut(backend, reason)
         case .askSpawn: askSpawn(backend)
-        case .askTerminate(let kind): warden.send(.terminate(backend.id, kind))
+        case .askTerminate(let kind): askTerminate(kind, backend)
         case .startProbing: startProbing(backend)
         case .stopProbing:
             backend.readiness?.stop()
@@ -75,19 +81,22 @@ extension Drone {
 
     private func report(_ state: BackendState, of backend: HostedBackend) {
         let reason = state.message.map { ": \($0)" } ?? ""
-        log.write("\(backend.id): \(state.status.rawValue)\(reason)")
-        backend.reportedAt = .now
-        if welcome == .received { link.send(.state(backend: backend.id.text, state: state)) }
+        log("\(backend.id): \(state.status.rawValue)\(reason)")
+        backend.reportedAt = clock.now
+        if welcome == .received {
+            link.send(.state(backend: backend.id.text, fencingToken: backend.fencingToken.value, state: state))
+        }
     }
 
     private func askSpawn(_ backend: HostedBackend) {
-        guard let order = backend.order, let deadline = lease.spawnDeadline(now: .now) else {
+        guard let order = backend.order, let deadline = lease.spawnDeadline(now: clock.now) else {
             preconditionFailure("a backend is begun under a lease, and once")
         }
         backend.order = nil
+        backend.admit(until: deadline)
         let terms = backend.lifecycle.terms
         let note = BackendNote(
-            keyName: order.keyName, terms: terms, startupDeadline: .now + terms.startupTimeout,
+            keyName: order.keyName, terms: terms, startupDeadline: clock.now + terms.startupTimeout,
             maxIdleSeconds: order.maxIdleSeconds)
         warden.send(
             .spawn(
@@ -97,12 +106,21 @@ extension Drone {
                     hardDeadline: deadline, fencingToken: backend.fencingToken, note: note.encoded())))
     }
 
+    private func askTerminate(_ kind: TerminationKind, _ backend: HostedBackend) {
+        warden.send(.terminate(backend.id, kind))
+        guard kind == .hard, defects.contains(.endAssumed) else { return }
+        let exit = SandboxExit(
+            cause: .terminated, status: nil, outOfMemory: false, cpuMicroseconds: 0, memoryPeakBytes: 0)
+        perform(backend.lifecycle.exited(exit, lastOutput: ""), on: backend)
+    }
+
     private func startProbing(_ backend: HostedBackend) {
-        let watch = ReadinessWatch(loop: loop, backend.lifecycle.terms.readiness) { [weak self, weak backend] in
+        let askSocket = { [weak self, weak backend] in
             guard let self, let backend else { return }
             backend.debts.ask(.probe, count: 1)
             askOwedSockets(backend)
-        } onOutcome: { [weak self, weak backend] outcome in
+        }
+        let watch = ports.readiness(backend.lifecycle.terms.readiness, askSocket) { [weak self, weak backend] outcome in
             guard let self, let backend else { return }
             switch outcome {
             case .answered: perform(backend.lifecycle.answered(), on: backend)
@@ -119,16 +137,16 @@ extension Drone {
         release(backend)
         backends[backend.id] = nil
         routes.forgotten(backend: backend.id.text)
-        forgotten.insert(backend.id, backend.fencingToken)
+        if !defects.contains(.orderRepeatsStart) { forgotten.insert(backend.id, backend.fencingToken) }
         stopIfAllEnded()
     }
 
     private func rearm(_ backend: HostedBackend) {
-        if let timer = backend.timer { loop.cancel(timer) }
+        if let timer = backend.timer { clock.cancel(timer) }
         backend.timer = backend.lifecycle.nextWake.map { moment in
-            loop.schedule(after: moment - .now) { [weak self, weak backend] in
+            clock.schedule(after: moment - clock.now) { [weak self, weak backend] in
                 guard let self, let backend else { return }
-                perform(backend.lifecycle.tick(now: .now), on: backend)
+                perform(backend.lifecycle.tick(now: clock.now), on: backend)
             }
         }
     }

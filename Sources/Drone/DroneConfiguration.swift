@@ -6,12 +6,17 @@ public import Model
 public struct DroneConfiguration: Sendable {
     /// Who the drone is to its controller; the same after a restart.
     public var name: DroneName
-    /// Any URL of the controller; only host, port and user (as bearer token) of it are used.
-    public var controllerURL: HTTPURL
+    /// Any URL of each controller, 1…16; only host, port and user (as bearer token) of it are used. They share one store;
+    /// the drone keeps to one of them until it is lost, and then goes to the next.
+    public var controllerURLs: [HTTPURL]
+    /// Shown to the controller as bearer token, instead of a user in the URL; nil for none. Never logged.
+    public var secret: String?
     /// The cluster whose host names lead to this drone's proxy.
     public var cluster: ClusterName
     /// Which spawn requests it takes: those for exactly this pool. Empty by default.
     public var pool: String
+    /// What may be promised to backends together.
+    public var capacity: ResourceAmount
     /// Where the warden listens: `run/warden.sock` in the state folder.
     public var wardenSocketPath: String
     /// Where the proxy listens; port 0 lets the kernel choose.
@@ -53,21 +58,27 @@ public struct DroneConfiguration: Sendable {
         case stopBackends
     }
 
+    /// Most controllers that one drone may be given.
+    public static let controllersMax = 16
     /// Numeric user and group that need no account: 63180.
     public static let defaultUser: UInt32 = 63180
 
     /// - Parameters: as the properties say.
     public init(
-        name: DroneName, controllerURL: HTTPURL, cluster: ClusterName, pool: String = "", wardenSocketPath: String,
-        proxyAddress: SocketAddress, proxyThreads: Int = 1, rootRedirect: String? = nil, version: String,
+        name: DroneName, controllerURLs: [HTTPURL], secret: String? = nil, cluster: ClusterName, pool: String = "",
+        capacity: ResourceAmount = .unbounded, wardenSocketPath: String, proxyAddress: SocketAddress,
+        proxyThreads: Int = 1, rootRedirect: String? = nil, version: String,
         controllers: ControllerDemand = .required,
         identity: Identity = .user(DroneConfiguration.defaultUser, group: DroneConfiguration.defaultUser),
         stop: StopPolicy = .keepBackends
     ) {
         self.name = name
-        self.controllerURL = controllerURL
+        precondition((1...Self.controllersMax).contains(controllerURLs.count), "a drone has 1 to 16 controllers")
+        self.controllerURLs = controllerURLs
+        self.secret = secret
         self.cluster = cluster
         self.pool = pool
+        self.capacity = capacity
         self.wardenSocketPath = wardenSocketPath
         self.proxyAddress = proxyAddress
         self.proxyThreads = proxyThreads

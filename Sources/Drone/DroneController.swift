@@ -1,17 +1,17 @@
 import HTTP
 import Linux
 import Model
-import Proxy
+package import Proxy
 import WardenProtocol
 
 /// What the controller says, and what the lease and the routes make of it.
 extension Drone {
-    func take(_ event: ControllerLink.Event) {
+    func take(_ event: LinkEvent) {
         switch event {
         case .opened:
             welcome = .awaited
             // The moment before the bytes leave: the lease's deadlines count from it.
-            lease.helloSent(now: .now)
+            lease.helloSent(now: clock.now)
             link.send(.hello(hello))
         case .received(let message): take(message)
         case .closed(let cause):
@@ -25,31 +25,34 @@ extension Drone {
     }
 
     private func take(_ message: ControllerMessage) {
-        if case .welcome(let controller, let times, let keep) = message {
-            return welcomed(by: controller, times, keep)
+        if case .welcome(let controller, let session, let times, let keep) = message {
+            return welcomed(by: controller, SessionNumber(session), times, keep)
         }
         guard welcome == .received else { return link.redial(because: "The controller spoke before its welcome.") }
         switch message {
         case .welcome: break
-        case .renewed(let sequence): perform(lease.renewed(sequence: sequence, now: .now))
+        case .renewed(let sequence): perform(lease.renewed(sequence: sequence, now: clock.now))
         case .spawn(let order): spawn(order)
         case .terminate(let id, let kind, let reason): terminate(id, kind, reason)
         case .inUse(let id, let connects):
             guard let id = try? BackendID(id), let backend = backends[id] else { return }
             backend.sweepAskedAt = nil
-            backend.connected(connects, now: .now)
+            backend.connected(connects, now: clock.now)
         case .route(let grant): take(grant)
         case .routeAnswer(let token, let grant):
             if let grant, grant.token == token { take(grant) } else { perform(routes.denied(token)) }
+        case .revoke(let tokens): perform(routes.revoked(tokens))
         case .stateSaved(let id, let status):
             guard let id = try? BackendID(id), let backend = backends[id] else { return }
-            perform(backend.lifecycle.stateSaved(status), on: backend)
+            perform(backend.lifecycle.stateSaved(status, now: clock.now), on: backend)
             guard status == .terminated, backend.lifecycle.status != .terminated else { return }
             terminate(backend, .hard, .lost, message: "The controller takes it for ended.")
         }
     }
 
-    private func welcomed(by controller: String, _ unchecked: LeaseTimes, _ keep: [String]) {
+    private func welcomed(
+        by controller: String, _ session: SessionNumber, _ unchecked: LeaseTimes, _ keep: [String]
+    ) {
         let times: LeaseTimes
         do throws(InvalidValue) {
             times = try LeaseTimes(
@@ -57,23 +60,24 @@ extension Drone {
                 expiry: unchecked.expiryMilliseconds)
         } catch { return link.redial(because: "The controller's \(error)") }
         welcome = .received
-        link.confirmed()
+        link.confirmed(times)
+        self.session = session
         lastTrouble = ""
-        log.write("welcomed by \(controller)")
+        log("welcomed by \(controller), session \(session)")
         let kept = Set(keep)
         // Before the lease goes on, so that what is not kept is killed and not granted more time.
-        for backend in Array(backends.values) where !kept.contains(backend.id.text) {
+        for backend in hosted where !kept.contains(backend.id.text) {
             terminate(
                 backend, .hard, .lost, message: "The controller does not know it, or has given its key to another.")
         }
-        perform(lease.welcomed(times, now: .now))
-        for backend in Array(backends.values) {
+        perform(lease.welcomed(times, now: clock.now))
+        for backend in hosted {
             begin(backend)
-            tellUnsaved(backend, now: .now)
+            tellUnsaved(backend, now: clock.now)
             // This controller may be another one, which has heard nothing yet.
             backend.toldTraffic = nil
         }
-        perform(routes.linkOpened(now: .now))
+        perform(routes.linkOpened(now: clock.now))
         proxy.send(.setReadiness(.ready))
     }
 
@@ -86,33 +90,38 @@ extension Drone {
             case .extendBackends(let deadline): extendBackends(until: deadline)
             case .softExpired: loseLease(.soft)
             case .hardExpired: loseLease(.hard)
+            case .reconnect: link.redial(because: "The controller answers nothing but pings.")
             }
         }
         rearmLease()
     }
 
     private func loseLease(_ kind: TerminationKind) {
-        log.write("no word from the controller in time: ends its backends (\(kind.rawValue))")
-        for backend in Array(backends.values) {
-            terminate(backend, kind, .keyExpired, message: "The drone had no word from its controller in time.")
+        log("no word from the controller in time: ends its backends (\(kind.rawValue))")
+        // All of them first: what a kill takes must not leave another one's connections open meanwhile.
+        if kind == .hard { for backend in hosted { cut(backend, Self.leaseLost) } }
+        for backend in hosted {
+            terminate(backend, kind, .keyExpired, message: Self.leaseLost)
         }
     }
 
+    private static let leaseLost = "The drone had no word from its controller in time."
+
     private func rearmLease() {
-        if let timer = leaseTimer { loop.cancel(timer) }
+        if let timer = leaseTimer { clock.cancel(timer) }
         leaseTimer = lease.nextWake.map { moment in
-            loop.schedule(after: moment - .now) { [weak self] in
+            clock.schedule(after: moment - clock.now) { [weak self] in
                 guard let self else { return }
-                perform(lease.tick(now: .now))
+                perform(lease.tick(now: clock.now))
             }
         }
     }
 
     /// Lets the warden keep every backend until then.
     func extendBackends(until deadline: BootInstant) {
-        let running = backends.values.filter {
-            $0.lifecycle.status >= .starting && $0.lifecycle.status < .hardTerminating
-        }
+        let living = hosted.filter { $0.lifecycle.status < .hardTerminating }
+        for backend in living { backend.admit(until: deadline) }
+        let running = living.filter { $0.lifecycle.status >= .starting }
         var deadlines = running.map { BackendDeadline(backend: $0.id, deadline: deadline) }[...]
         while !deadlines.isEmpty {
             warden.send(.extend(Array(deadlines.prefix(WardenRequest.deadlinesMax))))
@@ -120,67 +129,12 @@ extension Drone {
         }
     }
 
-    // MARK: Orders
-
-    private func spawn(_ order: SpawnOrder) {
-        guard let id = try? BackendID(order.backend), let image = try? ImageName(order.image) else {
-            let state = BackendState(
-                .terminated, reason: .internalError, message: "Its id or its image has a name that is none.",
-                endReason: .startFailed)
-            return link.send(.state(backend: order.backend, state: state))
-        }
-        guard backends[id] == nil, !forgotten.contains(id, FencingToken(order.fencingToken)) else { return }
-        let now = BootInstant.now
-        guard let offer = offers[image] else {
-            let backend = HostedBackend(order, id: id, image: image, terms: .unknown, now: now)
-            backends[id] = backend
-            let message = "There is no image \(image) on drone \(configuration.name). It was never started."
-            return perform(backend.lifecycle.cannotStart(message), on: backend)
-        }
-        var order = order
-        order.tighten(to: offer.ceilings)
-        let terms = BackendLifecycle.Terms(offer, lifetimeEnd: order.lifetimeLimitSeconds.map { now + .seconds($0) })
-        let backend = HostedBackend(order, id: id, image: image, terms: terms, now: now)
-        backends[id] = backend
-        switch stage {
-        case .starting, .running: break
-        case .stopping, .stopped:
-            return terminate(backend, .hard, .external, message: "Its drone was stopped.")
-        }
-        perform(backend.lifecycle.ordered(now: now), on: backend)
-        begin(backend)
-    }
-
-    private func terminate(_ text: String, _ kind: TerminationKind, _ reason: TerminationReason) {
-        guard let id = try? BackendID(text), let backend = backends[id] else {
-            let state = BackendState(
-                .terminated, reason: .lost, kind: kind, message: "Its drone does not know it; nothing of it runs there."
-            )
-            return link.send(.state(backend: text, state: state))
-        }
-        terminate(backend, kind, reason, message: Self.sentence(reason, maxIdle: backend.maxIdle))
-    }
-
-    /// Why a controller ends a backend, for a person.
-    private static func sentence(_ reason: TerminationReason, maxIdle: Duration?) -> String {
-        switch reason {
-        case .external: "Its end was asked for."
-        case .swept:
-            maxIdle.map { "Nobody had a connection or sent a request for \($0.components.seconds) s." }
-                ?? "Its lifetime limit was reached."
-        case .keyExpired: "Its lease has expired."
-        case .lost: "Its controller has given it up."
-        case .startupTimeout: "It did not start in time."
-        case .internalError: "Its controller met an error."
-        }
-    }
-
     // MARK: Routes
 
     private func take(_ grant: RouteGrant) {
         let backend = (try? BackendID(grant.backend)).flatMap { backends[$0] }
-        backend?.connected(grant.connects, now: .now)
-        perform(routes.granted(grant, backend?.reach ?? .unreachable, now: .now))
+        backend?.connected(grant.connects, now: clock.now)
+        perform(routes.granted(grant, backend?.reach ?? .unreachable, now: clock.now))
     }
 
     func perform(_ actions: [RouteBook.Action]) {
@@ -190,6 +144,7 @@ extension Drone {
             case .set(let grant, let expires): setRoute(grant, expires: expires)
             case .unknown(let token): proxy.send(.routeUnknown(token: token))
             case .remove(let token): proxy.send(.removeRoute(token: token))
+            case .cut(let token): proxy.send(.cutToken(token))
             }
         }
     }
@@ -205,7 +160,7 @@ extension Drone {
                     fencingToken: backend?.fencingToken.value))
             proxy.send(.setRoute(route))
         } catch {
-            log.write("\(grant.backend): a token was refused: \(error)")
+            log("\(grant.backend): a token was refused: \(error)")
             proxy.send(.routeUnknown(token: grant.token))
         }
     }
@@ -213,22 +168,13 @@ extension Drone {
     // MARK: The proxy
 
     /// What the proxy asks for.
-    func take(_ event: ProxyEvent) {
+    package func take(_ event: ProxyEvent) {
         switch event {
-        case .needRoute(let token): perform(routes.needed(token, now: .now))
+        case .needRoute(let token): perform(routes.needed(token, now: clock.now))
         case .needSockets(let id, let thread, let count):
             guard let id = try? BackendID(id), let backend = backends[id] else { return }
             backend.debts.ask(.proxy(thread: thread), count: count)
             askOwedSockets(backend)
         }
-    }
-}
-
-extension SpawnOrder {
-    /// The policy's ends hold where the order says nothing, or says more because the policy was tightened since. Its
-    /// other limits are the warden's to hold against the policy.
-    fileprivate mutating func tighten(to ceilings: ResourceCeilings) {
-        lifetimeLimitSeconds = ResourceCeilings.tighter(lifetimeLimitSeconds, ceilings.lifetimeSeconds)
-        maxIdleSeconds = ResourceCeilings.tighter(maxIdleSeconds, ceilings.idleSeconds)
     }
 }

@@ -63,7 +63,7 @@ public enum DroneServer {
             }
             stoppedAt = .now
             guard let drone else { return loop.stop() }
-            drone.log.write("stopping")
+            DroneLog.write("stopping")
             drone.stop(configuration.stop) { loop.stop() }
         }
         let proxy: Proxy
@@ -77,13 +77,14 @@ public enum DroneServer {
             return .refused(cannotListen(configuration.proxyAddress, error))
         }
         let port = ProxyPort(send: proxy.send, giveSockets: proxy.giveSockets)
-        let server = Drone(configuration, loop: loop, proxy: port, log: .standardError) { refusal in
+        let ports = DronePorts.live(configuration, loop: loop, proxy: port, log: DroneLog.write)
+        let server = Drone(configuration, ports: ports) { refusal in
             outcome = .refused(refusal)
             loop.stop()
         }
         drone = server
         try loop.attach(events) { server.take($0) }
-        server.log.write("\(configuration.name) listens on \(proxy.address) for cluster \(configuration.cluster)")
+        DroneLog.write("\(configuration.name) listens on \(proxy.address) for cluster \(configuration.cluster)")
         server.start()
         try loop.run()
         proxy.stop()

@@ -6,12 +6,12 @@ import WardenProtocol
 
 /// What the warden says.
 extension Drone {
-    func take(_ event: WardenClient.Event) {
+    func take(_ event: WardenEvent) {
         switch event {
         case .connected(let welcome, let listed): connected(welcome, listed)
         case .offers(let images):
             offer(images)
-            log.write("images that can be started: \(imageNames)")
+            log("images that can be started: \(imageNames)")
             link.redial(because: "The drone's images have changed.")
         case .spawned(let id, let output):
             guard let backend = backends[id] else { return }
@@ -36,7 +36,7 @@ extension Drone {
         offers = Dictionary(images.map { ($0.image, $0) }) { first, _ in first }
     }
 
-    private func connected(_ welcome: WardenWelcome, _ listed: [WardenClient.Listed]) {
+    private func connected(_ welcome: WardenWelcome, _ listed: [ListedSandbox]) {
         if !welcome.missingControllers.isEmpty {
             let names = welcome.missingControllers.joined(separator: ", ")
             switch configuration.controllers {
@@ -46,19 +46,20 @@ extension Drone {
                         "cannot start: the warden's machine does not offer \(names) as cgroup v2 controllers, so their "
                             + "limits would not hold. Boot with systemd.unified_cgroup_hierarchy=1, or pass "
                             + "--allow-missing-controllers to run without these limits."))
-            case .optional: log.write("NOT ENFORCED: \(names): limits of these are not kept on this machine")
+            case .optional: log("NOT ENFORCED: \(names): limits of these are not kept on this machine")
             }
         }
+        machine = welcome.machine
         offer(welcome.images)
         reconcile(listed)
         guard case .starting = stage else { return }
         stage = .running
-        log.write("connected to the warden; images that can be started: \(imageNames)")
+        log("connected to the warden; images that can be started: \(imageNames)")
         link.start()
     }
 
     /// Makes what the drone has what the warden has.
-    private func reconcile(_ listed: [WardenClient.Listed]) {
+    private func reconcile(_ listed: [ListedSandbox]) {
         var present: Set<BackendID> = []
         for item in listed {
             present.insert(item.sandbox.backend)
@@ -70,12 +71,12 @@ extension Drone {
                 perform(backend.lifecycle.listed(), on: backend)
             }
         }
-        for backend in Array(backends.values) {
+        for backend in hosted {
             if !present.contains(backend.id) { perform(backend.lifecycle.notListed(), on: backend) }
             begin(backend)
             askOwedSockets(backend)
         }
-        if let deadline = lease.spawnDeadline(now: .now) { extendBackends(until: deadline) }
+        if let deadline = lease.spawnDeadline(now: clock.now) { extendBackends(until: deadline) }
     }
 
     private func adopt(_ sandbox: SandboxListing) -> HostedBackend {
@@ -85,25 +86,20 @@ extension Drone {
             BackendNote(sandbox.note)
             ?? BackendNote(
                 keyName: "", terms: offer.map { BackendLifecycle.Terms($0, lifetimeEnd: nil) } ?? .unknown,
-                startupDeadline: .now, maxIdleSeconds: nil)
+                startupDeadline: clock.now, maxIdleSeconds: nil)
         let backend = HostedBackend(
-            sandbox, note, timeoutSeconds: offer?.readiness.timeoutSeconds ?? 0, now: .now)
+            sandbox, note, timeoutSeconds: offer?.readiness.timeoutSeconds ?? 0, now: clock.now)
         backends[backend.id] = backend
-        log.write("\(backend.id): found running, key \(backend.keyName), fencing token \(backend.fencingToken)")
+        log("\(backend.id): found running, key \(backend.keyName), fencing token \(backend.fencingToken)")
         if sandbox.exit == nil {
-            proxy.send(.addBackend(id: backend.id.text, backend.activity))
+            backend.admit(until: sandbox.hardDeadline)
             perform(backend.lifecycle.resumed(), on: backend)
         }
         return backend
     }
 
     private func read(_ output: OwnedDescriptor?, of backend: HostedBackend) {
-        guard let output else { return }
-        do throws(SystemError) {
-            backend.output = try OutputReader(output, name: backend.id.text, loop: loop, log: log)
-        } catch {
-            log.write("\(backend.id): its output cannot be read: \(error)")
-        }
+        if let output { backend.output = ports.output(output, backend.id.text) }
     }
 
     private func ended(_ backend: HostedBackend, _ exit: SandboxExit) {
@@ -124,8 +120,8 @@ extension Drone {
     }
 
     private func disconnected(_ cause: String) {
-        for backend in backends.values { backend.debts.disconnected() }
-        if case .starting(let limit) = stage, BootInstant.now >= limit {
+        for backend in hosted { backend.debts.disconnected() }
+        if case .starting(let limit) = stage, clock.now >= limit {
             return refuse(
                 DroneRefusal(
                     "\(cause). Start plane-warden first; its socket belongs to the user given with --drone-user."))

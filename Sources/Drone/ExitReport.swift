@@ -1,12 +1,12 @@
 import Linux
-import Model
-import WardenProtocol
+package import Model
+package import WardenProtocol
 
 /// Turns a sandbox's end into what the controller keeps and a person reads. Pure: here alone is decided why a sandbox
 /// ended that was started.
-struct ExitReport {
+package struct ExitReport {
     /// Where the backend was when its sandbox ended.
-    enum Phase {
+    package enum Phase {
         /// Its port had not answered.
         case unready
         /// It was serving.
@@ -18,18 +18,18 @@ struct ExitReport {
     }
 
     /// Where the backend was.
-    let phase: Phase
+    package let phase: Phase
     /// The port that was asked whether its command is ready.
-    let port: UInt16
+    package let port: UInt16
 
     /// Most bytes of a command's last output in a message.
-    static let outputBytesMax = 2000
+    package static let outputBytesMax = 2000
 
     /// SIGXCPU: a process has used up its RLIMIT_CPU. setrlimit(2), signal(7).
-    static let processorTimeSignal: Int32 = 24
+    package static let processorTimeSignal: Int32 = 24
 
     /// The final state; nil when there was one before.
-    func state(_ exit: SandboxExit, lastOutput: String) -> BackendState? {
+    package func state(_ exit: SandboxExit, lastOutput: String) -> BackendState? {
         let end = backendExit(exit)
         let usage = BackendUsage(exit)
         switch phase {

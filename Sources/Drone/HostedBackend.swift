@@ -23,8 +23,8 @@ final class HostedBackend {
     /// When the controller was last asked whether it may be swept.
     var sweepAskedAt: BootInstant?
     var debts = SocketDebts(requestMax: Socket.packetDescriptorsMax)
-    var output: OutputReader?
-    var readiness: ReadinessWatch?
+    var output: (any OutputPort)?
+    var readiness: (any ReadinessPort)?
     var timer: TimerToken?
     /// When its state was last sent to the controller.
     var reportedAt: BootInstant
@@ -62,6 +62,9 @@ final class HostedBackend {
         connects = max(connects, number)
         idle.touch(now: now)
     }
+
+    /// Lets the proxy's threads serve it until then, whatever becomes of the drone's own loop.
+    func admit(until deadline: BootInstant) { activity.leaseDeadline = deadline.nanoseconds }
 
     /// Whether tokens may lead to it.
     var reach: RouteBook.Reach { lifecycle.status < .terminating ? .reachable : .unreachable }

@@ -1,4 +1,4 @@
-import Linux
+package import Linux
 
 /// Since when nobody has used a backend.
 ///
@@ -6,7 +6,7 @@ import Linux
 /// use while any connection or request of it is open, and each start of one counts, however short it was.
 ///
 /// Pure: activity is sampled by the caller, about once a second.
-struct IdleTracker: Equatable, Sendable {
+package struct IdleTracker: Equatable, Sendable {
     private var lastUse: BootInstant
     private var wasActive = false
     private var started: UInt64
@@ -14,7 +14,7 @@ struct IdleTracker: Equatable, Sendable {
     /// - Parameters:
     ///   - now: counts as a use.
     ///   - started: connections and requests so far.
-    init(now: BootInstant, started: UInt64 = 0) {
+    package init(now: BootInstant, started: UInt64 = 0) {
         lastUse = now
         self.started = started
     }
@@ -23,7 +23,7 @@ struct IdleTracker: Equatable, Sendable {
     /// - Parameters:
     ///   - active: connections and requests that are open or held.
     ///   - started: connections and requests ever; only ever grows.
-    mutating func sample(active: Int, started: UInt64, now: BootInstant) {
+    package mutating func sample(active: Int, started: UInt64, now: BootInstant) {
         // What was active at the last sample ended at some moment since; the latest one is assumed.
         if active > 0 || wasActive || started != self.started { touch(now: now) }
         wasActive = active > 0
@@ -31,8 +31,8 @@ struct IdleTracker: Equatable, Sendable {
     }
 
     /// Somebody is about to come: a token was handed out.
-    mutating func touch(now: BootInstant) { lastUse = max(lastUse, now) }
+    package mutating func touch(now: BootInstant) { lastUse = max(lastUse, now) }
 
     /// Whether nobody has used it for that long.
-    func isIdle(for duration: Duration, now: BootInstant) -> Bool { !wasActive && now - lastUse >= duration }
+    package func isIdle(for duration: Duration, now: BootInstant) -> Bool { !wasActive && now - lastUse >= duration }
 }

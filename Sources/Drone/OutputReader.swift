@@ -2,9 +2,9 @@ import HTTP
 import Linux
 
 /// Reads one backend's standard output and error from its pipe, for the log and for the message about its end.
-final class OutputReader {
+final class OutputReader: OutputPort {
     private let loop: EventLoop
-    private let log: DroneLog
+    private let log: (String) -> Void
     private let name: String
     private var ring = OutputRing(now: .now)
     private var pipe: OwnedDescriptor?
@@ -14,7 +14,7 @@ final class OutputReader {
     private static let turnBytesMax = 64 * 1024
 
     /// - Parameter name: put before each line in the log.
-    init(_ pipe: OwnedDescriptor, name: String, loop: EventLoop, log: DroneLog) throws(SystemError) {
+    init(_ pipe: OwnedDescriptor, name: String, loop: EventLoop, log: @escaping (String) -> Void) throws(SystemError) {
         self.loop = loop
         self.log = log
         self.name = name
@@ -53,6 +53,6 @@ final class OutputReader {
     }
 
     private func show(_ lines: [String]) {
-        for line in lines { log.write("[\(name)] \(line)") }
+        for line in lines { log("[\(name)] \(line)") }
     }
 }

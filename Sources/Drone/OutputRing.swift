@@ -1,4 +1,4 @@
-import Linux
+package import Linux
 
 /// The end of what a command wrote, and the lines of it that the drone's log takes.
 ///
@@ -6,15 +6,15 @@ import Linux
 /// each bounded and without control characters, so that no command can fill a disk or dress its output up as ours.
 ///
 /// Pure: bytes in, lines out.
-struct OutputRing: Equatable, Sendable {
+package struct OutputRing: Equatable, Sendable {
     /// Bytes kept for messages.
-    static let keptBytesMax = 16 * 1024
+    package static let keptBytesMax = 16 * 1024
     /// Bytes of one line in the log; the rest of it is left out.
-    static let lineBytesMax = 1024
+    package static let lineBytesMax = 1024
     /// Lines per second, on average.
-    static let linesPerSecond: Int64 = 50
+    package static let linesPerSecond: Int64 = 50
     /// Lines at once, after silence.
-    static let linesBurst: Int64 = 200
+    package static let linesBurst: Int64 = 200
 
     private var kept: [UInt8] = []
     private var line: [UInt8] = []
@@ -23,13 +23,13 @@ struct OutputRing: Equatable, Sendable {
     private var leftOut = 0
 
     /// - Parameter now: when it begins.
-    init(now: BootInstant) { creditedAt = now }
+    package init(now: BootInstant) { creditedAt = now }
 
     /// The last output, up to 16 KiB.
-    var tail: String { String(decoding: kept.suffix(Self.keptBytesMax), as: UTF8.self) }
+    package var tail: String { String(decoding: kept.suffix(Self.keptBytesMax), as: UTF8.self) }
 
     /// Takes what was read. - Returns: lines for the log.
-    mutating func append(_ bytes: some Collection<UInt8>, now: BootInstant) -> [String] {
+    package mutating func append(_ bytes: some Collection<UInt8>, now: BootInstant) -> [String] {
         kept.append(contentsOf: bytes)
         // Cut at twice the size, so that bytes move once per ring length and not once per read.
         if kept.count > 2 * Self.keptBytesMax { kept.removeFirst(kept.count - Self.keptBytesMax) }
@@ -45,7 +45,7 @@ struct OutputRing: Equatable, Sendable {
     }
 
     /// No more comes. - Returns: the line that had no end yet, and what was left out.
-    mutating func finish(now: BootInstant) -> [String] {
+    package mutating func finish(now: BootInstant) -> [String] {
         var lines: [String] = []
         if !line.isEmpty { finishLine(into: &lines, now: now) }
         if leftOut > 0 { lines.append("… \(leftOut) lines were left out") }

@@ -1,7 +1,7 @@
 package import HTTP
-package import Linux
+import Linux
 package import Model
-package import Proxy
+import Proxy
 package import WardenProtocol
 
 /// All that a drone touches outside itself. The program gives it an event loop and sockets; the simulator a virtual clock,
@@ -31,9 +31,11 @@ package struct DronePorts {
     package init(
         clock: any LoopClock, warden: @escaping (@escaping (WardenEvent) -> Void) -> any WardenPort,
         link: @escaping (@escaping (LinkEvent) -> Void) -> any LinkPort, proxy: ProxyPort,
-        readiness: @escaping (
-            SandboxPlan.Readiness, _ askSocket: @escaping () -> Void, _ onOutcome: @escaping (ReadinessOutcome) -> Void
-        ) -> any ReadinessPort,
+        readiness:
+            @escaping (
+                SandboxPlan.Readiness, _ askSocket: @escaping () -> Void,
+                _ onOutcome: @escaping (ReadinessOutcome) -> Void
+            ) -> any ReadinessPort,
         output: @escaping (OwnedDescriptor, String) -> (any OutputPort)?, random: @escaping (Int) -> [UInt8],
         log: @escaping (String) -> Void
     ) {
@@ -104,8 +106,9 @@ package protocol LinkPort: AnyObject {
     func stop()
     /// Begins again with a new hello. `closed` comes from inside this call.
     func redial(because cause: String)
-    /// The controller is one that can be worked with: after a loss it is dialled again at once.
-    func confirmed()
+    /// The controller is one that can be worked with: after a loss it is dialled again at once, and connections from the next
+    /// one on are as patient as its lease allows.
+    func confirmed(_ lease: LeaseTimes)
     /// Sends a message; without a connection it is dropped: the next hello says all.
     func send(_ message: DroneMessage)
 }

@@ -1,10 +1,18 @@
-import Linux
-import Proxy
+package import Proxy
 
 /// What the drone needs of its proxy.
-struct ProxyPort {
+package struct ProxyPort {
     /// Tells all threads.
-    let send: (ProxyCommand) -> Void
+    package let send: (ProxyCommand) -> Void
     /// Hands one thread sockets of a backend, which become the proxy's.
-    let giveSockets: (_ descriptors: [Int32], _ backend: String, _ thread: Int) -> Void
+    package let giveSockets: (_ descriptors: [Int32], _ backend: String, _ thread: Int) -> Void
+
+    /// - Parameters: as the properties say.
+    package init(
+        send: @escaping (ProxyCommand) -> Void,
+        giveSockets: @escaping (_ descriptors: [Int32], _ backend: String, _ thread: Int) -> Void
+    ) {
+        self.send = send
+        self.giveSockets = giveSockets
+    }
 }

@@ -2,9 +2,9 @@ import Glibc
 import HTTP
 import Linux
 
-/// One attempt to find out whether a backend is ready: connect, HEAD, and the beginning of the answer.
+/// One attempt to find out whether a backend is ready: connect, a request, and the beginning of the answer.
 ///
-/// Where the policy names a path, its answer must have a status from 200 to 399; where it names none, any answer to
+/// HEAD is asked with, and GET where HEAD is not taken. Where the policy names a path, its answer must have a status from 200 to 399; where it names none, any answer to
 /// `HEAD /` will do: what counts is that something speaks HTTP.
 final class ReadinessProbe {
     /// What came of it.
@@ -13,6 +13,16 @@ final class ReadinessProbe {
         case answered
         /// It did not; the rest of a sentence that begins with "at the last attempt".
         case failed(String)
+        /// It answered that it does not take HEAD; the same kind of sentence.
+        case headRefused(String)
+    }
+
+    /// What is asked with.
+    enum Method: String {
+        /// First, for it costs the command least.
+        case head = "HEAD"
+        /// For a command that does not take HEAD.
+        case get = "GET"
     }
 
     private let loop: EventLoop
@@ -24,6 +34,7 @@ final class ReadinessProbe {
     private var isSent = false
     /// What its answer must be.
     private let wanted: Wanted
+    private let method: Method
     private let request: [UInt8]
 
     /// How long one attempt may take, connect included. The reference's connect has no bound.
@@ -42,11 +53,13 @@ final class ReadinessProbe {
     ///   - path: what is asked for, as it stands in a request line; nil takes any answer to `/`.
     ///   - onOutcome: called once on the loop's thread, never from in here; not at all after `cancel`.
     init(
-        _ socket: OwnedDescriptor, to address: SocketAddress, path: String?, loop: EventLoop,
+        _ socket: OwnedDescriptor, to address: SocketAddress, _ method: Method = .head, path: String?, loop: EventLoop,
         onOutcome: @escaping (Outcome) -> Void
     ) {
         wanted = path.map { .success(path: $0) } ?? .anyAnswer
-        request = Array("HEAD \(path ?? "/") HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".utf8)
+        self.method = method
+        request = Array(
+            "\(method.rawValue) \(path ?? "/") HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".utf8)
         self.loop = loop
         self.socket = socket
         self.onOutcome = onOutcome
@@ -120,7 +133,12 @@ final class ReadinessProbe {
         guard answer[8] == UInt8(ascii: " "), digits.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains)
         else { return finish(.failed("its answer was not HTTP")) }
         let status = digits.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
-        let isReady = (200...399).contains(status)
-        finish(isReady ? .answered : .failed("HEAD \(path) was answered with status \(status)"))
+        let problem = "\(method.rawValue) \(path) was answered with status \(status)"
+        switch (method, status) {
+        case (_, 200...399): finish(.answered)
+        // Method not allowed, and not implemented. RFC 9110 sections 15.5.6 and 15.6.2.
+        case (.head, 405), (.head, 501): finish(.headRefused(problem))
+        case (_, _): finish(.failed(problem))
+        }
     }
 }

@@ -3,7 +3,7 @@ import Linux
 import Model
 
 /// Asks a backend's port again and again until it answers, soon at first, so that a quick start is noticed quickly.
-final class ReadinessWatch {
+final class ReadinessWatch: ReadinessPort {
     private enum Phase {
         case stopped
         /// A socket was asked for; if none comes, it is asked for again.
@@ -15,7 +15,8 @@ final class ReadinessWatch {
     private let loop: EventLoop
     private let readiness: SandboxPlan.Readiness
     private let askSocket: () -> Void
-    private let onOutcome: (ReadinessProbe.Outcome) -> Void
+    private let onOutcome: (ReadinessOutcome) -> Void
+    private var method = ReadinessProbe.Method.head
     private var phase = Phase.stopped
     private var pause = Backoff(first: .milliseconds(20), most: .milliseconds(100))
 
@@ -25,7 +26,7 @@ final class ReadinessWatch {
     ///   - onOutcome: each attempt's. After `answered` there are no more.
     init(
         loop: EventLoop, _ readiness: SandboxPlan.Readiness, askSocket: @escaping () -> Void,
-        onOutcome: @escaping (ReadinessProbe.Outcome) -> Void
+        onOutcome: @escaping (ReadinessOutcome) -> Void
     ) {
         self.loop = loop
         self.readiness = readiness
@@ -56,7 +57,7 @@ final class ReadinessWatch {
         guard case .needsSocket(let timer) = phase else { return }
         loop.cancel(timer)
         phase = .probing(
-            ReadinessProbe(socket, to: .loopback(readiness.port), path: readiness.path, loop: loop) {
+            ReadinessProbe(socket, to: .loopback(readiness.port), method, path: readiness.path, loop: loop) {
                 [weak self] outcome in self?.probed(outcome)
             })
     }
@@ -68,10 +69,19 @@ final class ReadinessWatch {
 
     private func probed(_ outcome: ReadinessProbe.Outcome) {
         switch outcome {
-        case .answered: phase = .stopped
-        case .failed:
-            phase = .pausing(loop.schedule(after: pause.next(jitter: 0)) { [weak self] in self?.next() })
+        case .answered:
+            phase = .stopped
+            onOutcome(.answered)
+        case .failed(let problem): failed(problem)
+        case .headRefused(let problem):
+            // Many a small server knows GET alone.
+            method = .get
+            failed(problem)
         }
-        onOutcome(outcome)
+    }
+
+    private func failed(_ problem: String) {
+        phase = .pausing(loop.schedule(after: pause.next(jitter: 0)) { [weak self] in self?.next() })
+        onOutcome(.failed(problem))
     }
 }

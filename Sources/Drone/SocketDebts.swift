@@ -4,9 +4,9 @@
 /// still, because a proxy thread counts on getting every socket that it asked for.
 ///
 /// Pure.
-struct SocketDebts: Equatable, Sendable {
+package struct SocketDebts: Equatable, Sendable {
     /// Who gets sockets.
-    enum Creditor: Hashable, Sendable {
+    package enum Creditor: Hashable, Sendable {
         /// The readiness probe.
         case probe
         /// A thread of the proxy.
@@ -14,9 +14,9 @@ struct SocketDebts: Equatable, Sendable {
     }
 
     /// Sockets that were asked of the warden together.
-    struct Request: Equatable, Sendable {
-        let creditor: Creditor
-        let count: Int
+    package struct Request: Equatable, Sendable {
+        package let creditor: Creditor
+        package let count: Int
     }
 
     private var owed: [Request] = []
@@ -24,10 +24,10 @@ struct SocketDebts: Equatable, Sendable {
     private let requestMax: Int
 
     /// - Parameter requestMax: sockets that one answer may carry.
-    init(requestMax: Int) { self.requestMax = requestMax }
+    package init(requestMax: Int) { self.requestMax = requestMax }
 
     /// Somebody wants sockets.
-    mutating func ask(_ creditor: Creditor, count: Int) {
+    package mutating func ask(_ creditor: Creditor, count: Int) {
         var rest = count
         while rest > 0 {
             owed.append(Request(creditor: creditor, count: min(rest, requestMax)))
@@ -36,14 +36,14 @@ struct SocketDebts: Equatable, Sendable {
     }
 
     /// What to ask the warden for now, once each; all of it is under way from here on.
-    mutating func takeOwed() -> [Request] {
+    package mutating func takeOwed() -> [Request] {
         defer { owed = [] }
         underWay += owed
         return owed
     }
 
     /// The warden answered with so many. - Returns: whose they are; nil when nothing was under way.
-    mutating func answered(count: Int) -> Creditor? {
+    package mutating func answered(count: Int) -> Creditor? {
         guard !underWay.isEmpty else { return nil }
         let request = underWay.removeFirst()
         // The probe asks anew by itself.
@@ -54,11 +54,11 @@ struct SocketDebts: Equatable, Sendable {
     }
 
     /// The warden's connection broke: what was under way is owed again.
-    mutating func disconnected() {
+    package mutating func disconnected() {
         owed = underWay.filter { $0.creditor != .probe } + owed
         underWay = []
     }
 
     /// Whether something has to be asked for again, later.
-    var isOwing: Bool { !owed.isEmpty }
+    package var isOwing: Bool { !owed.isEmpty }
 }

@@ -7,37 +7,17 @@ import WardenProtocol
 ///
 /// It connects again when it is cut off, and each time gives the whole list, so that the drone converges on what the
 /// warden has; what was on its way when a connection broke is lost and need not be remembered.
-final class WardenClient {
-    /// What the warden says. Descriptors belong to whoever takes the event.
-    enum Event {
-        /// A connection is up: what the warden is, and all that it has. Requests are taken from now on.
-        case connected(WardenWelcome, [Listed])
-        /// What the warden offers has changed.
-        case offers([ImageOffer])
-        case spawned(BackendID, output: OwnedDescriptor?)
-        case refused(BackendID, message: String)
-        case exited(BackendID, SandboxExit)
-        case sockets(BackendID, [OwnedDescriptor], message: String?)
-        /// The connection is gone, or could not be made. It will be tried again.
-        case disconnected(cause: String)
-    }
-
-    /// One sandbox of the list.
-    struct Listed {
-        let sandbox: SandboxListing
-        let output: OwnedDescriptor?
-    }
-
+final class WardenClient: WardenPort {
     private enum Phase {
         case idle
         case greeting
-        case listing(WardenWelcome, [Listed])
+        case listing(WardenWelcome, [ListedSandbox])
         case ready([ImageOffer])
     }
 
     private let loop: EventLoop
     private let path: String
-    private let onEvent: (Event) -> Void
+    private let onEvent: (WardenEvent) -> Void
     private var phase = Phase.idle
     private var socket: OwnedDescriptor?
     private var registration: EventLoop.Registration?
@@ -53,7 +33,7 @@ final class WardenClient {
     static let offersInterval = Duration.seconds(5)
 
     /// Nothing happens before `start`. - Parameter onEvent: called on the loop's thread, never from inside a call.
-    init(loop: EventLoop, path: String, onEvent: @escaping (Event) -> Void) {
+    init(loop: EventLoop, path: String, onEvent: @escaping (WardenEvent) -> Void) {
         self.loop = loop
         self.path = path
         self.onEvent = onEvent
@@ -174,7 +154,7 @@ final class WardenClient {
         case .welcome(let welcome): try welcomed(welcome)
         case .listing(let sandbox):
             guard case .listing(let welcome, var listed) = phase else { throw WireError("a listing came unasked") }
-            listed.append(Listed(sandbox: sandbox, output: descriptors.first))
+            listed.append(ListedSandbox(sandbox: sandbox, output: descriptors.first))
             phase = .listing(welcome, listed)
         case .listed:
             guard case .listing(let welcome, let listed) = phase else { throw WireError("a list ended unasked") }
@@ -222,10 +202,10 @@ final class WardenClient {
     }
 }
 
-extension WardenClient.Listed {
-    fileprivate func ended(_ exit: SandboxExit) -> WardenClient.Listed {
+extension ListedSandbox {
+    fileprivate func ended(_ exit: SandboxExit) -> ListedSandbox {
         var sandbox = sandbox
         sandbox.exit = exit
-        return WardenClient.Listed(sandbox: sandbox, output: output)
+        return ListedSandbox(sandbox: sandbox, output: output)
     }
 }

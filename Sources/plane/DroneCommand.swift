@@ -19,7 +19,8 @@ struct DroneCommand: Subcommand {
         ])
 
     private static let controllerURL = Flag(
-        "--controller-url", .required("URL"), "the controller; a user in it is sent as bearer token")
+        "--controller-url", .repeated("URL"),
+        "a controller, once or more: the next one is taken when one is lost; a user in it is sent as bearer token")
     private static let cluster = Flag("--cluster", .required("CLUSTER"), "HOST or HOST:PORT that leads to the proxy")
     private static let name = Flag(
         "--name", .value("NAME", default: nil), "begins with dr; the same after a restart (default dr-HOSTNAME)")
@@ -44,10 +45,6 @@ struct DroneCommand: Subcommand {
     private let identity: ProcessIdentity
 
     init(_ arguments: Arguments) throws(UsageError) {
-        let url: HTTPURL
-        do throws(HTTPURL.Malformed) {
-            url = try HTTPURL(arguments.required(Self.controllerURL))
-        } catch { throw arguments.wrong("--controller-url: \(error)") }
         guard
             let cluster = try arguments.checked(Self.cluster, { (text) throws(InvalidValue) in try ClusterName(text) })
         else { preconditionFailure("--cluster is required") }
@@ -58,7 +55,7 @@ struct DroneCommand: Subcommand {
             name = try Self.ownName(arguments)
         }
         configuration = DroneConfiguration(
-            name: name, controllerURL: url, cluster: cluster,
+            name: name, controllerURLs: try Self.controllers(arguments), cluster: cluster,
             pool: arguments.required(Self.pool), wardenSocketPath: arguments.required(Self.wardenSocket),
             proxyAddress: try AddressFlags.address(arguments, host: Self.proxyHost, port: Self.proxyPort),
             version: planeVersion)
@@ -76,6 +73,18 @@ struct DroneCommand: Subcommand {
         try identity.assume()
         try DroneServer.run(configuration)
         return 0
+    }
+
+    private static func controllers(_ arguments: Arguments) throws(UsageError) -> [HTTPURL] {
+        let texts = arguments.all(controllerURL)
+        guard (1...DroneConfiguration.controllersMax).contains(texts.count) else {
+            throw arguments.wrong(
+                "plane drone needs --controller-url URL, once for each controller, up to "
+                    + "\(DroneConfiguration.controllersMax) of them")
+        }
+        do throws(HTTPURL.Malformed) {
+            return try texts.map { (text) throws(HTTPURL.Malformed) in try HTTPURL(text) }
+        } catch { throw arguments.wrong("--controller-url: \(error)") }
     }
 
     /// The machine's name is the one thing about it that a restart leaves as it was.
