@@ -19,11 +19,11 @@ import Testing
         for line in acknowledged {
             let parts = line.split(separator: " ")
             let name = String(parts[0])
-            let row = try store.transaction { tx throws(StoreError) in try tx.backend(id(name)) }
+            let row = try backend(name, in: store)
             #expect(row?.fencingToken.value == Int64(parts[1]), "\(name) was acknowledged and is not there")
             #expect(try holder(of: "k-\(name)", in: store) == row)
         }
-        let next = try store.transaction { tx throws(StoreError) in try tx.insert(spec("next", key: "next")) }
+        let next = try place(spec("next", key: "next"), in: store)
         #expect(
             acknowledged.allSatisfy { Int64($0.split(separator: " ")[1]).map { $0 < next.fencingToken.value } == true })
     }
@@ -37,14 +37,15 @@ private func writeUntilKilled(folder: String, acknowledgements: Int) throws {
     let thread = try StoreThread(
         open: { () throws(StoreError) in try SQLiteStore(path: "\(folder)/plane.db", clock: { 0 }) },
         deliver: { for completion in $0 { completion() } })
-    let drone = DroneRow(
-        name: droneName("dr-1"), cluster: try ClusterName("localhost:9090"), pool: "", version: "1", session: "first",
-        images: [])
-    thread.perform({ tx throws(StoreError) in try tx.hello(drone) }, then: { _ in })
+    // The first session of an empty database is number 1.
+    let session = SessionNumber(1)
+    thread.perform(
+        { tx throws(StoreError) in try tx.greet(greeting(), by: controllerName("co-1")) },
+        then: { precondition((try? $0.get())?.session == session) })
     let count = Atomic<Int>(0)
     for number in 0... {
         thread.perform(
-            { tx throws(StoreError) in try tx.insert(spec("b\(number)", key: "k-b\(number)")) },
+            { tx throws(StoreError) in try tx.insert(spec("b\(number)", key: "k-b\(number)"), under: session) },
             then: { result in
                 guard let row = try? result.get() else { return }
                 let line = "\(row.id.text) \(row.fencingToken.value)\n"

@@ -12,26 +12,7 @@ import Testing
 
     @Test("SQLite keeps what every store must", arguments: StoreConformance.checks)
     func conforms(_ check: StoreConformance.Check) throws {
-        try check.run(try open())
-    }
-
-    @Test("Keys and the fencing sequence survive closing and opening again, even when all backends are cleaned up")
-    func survivesReopening() throws {
-        let before: BackendRow
-        do {
-            let store = try open()
-            try addDrone(to: store)
-            _ = try store.transaction { tx throws(StoreError) in try tx.insert(spec("b1", key: "k1")) }
-            before = try store.transaction { tx throws(StoreError) in try tx.insert(spec("b2", key: "k2")) }
-            _ = try record(BackendState(.terminated), of: "b1", in: store)
-            _ = try record(BackendState(.terminated), of: "b2", in: store)
-            _ = try store.transaction { tx throws(StoreError) in
-                try tx.deleteBackends(terminatedBefore: .max, limit: 10)
-            }
-        }
-        let store = try open()
-        let after = try store.transaction { tx throws(StoreError) in try tx.insert(spec("b3", key: "k2")) }
-        #expect(after.fencingToken > before.fencingToken)
+        try check.run(SQLiteSite())
     }
 
     @Test("A second controller on the same file is refused with a sentence")
@@ -87,22 +68,22 @@ import Testing
 
     @Test("What SQLite itself adds to a database is no other layout")
     func statisticsAreNoOtherTables() throws {
-        do { try addDrone(to: try open()) }
+        do { try greet(in: try open()) }
         try execute("ANALYZE")
-        try addDrone(to: try open())
+        try greet(in: try open())
     }
 
     @Test("Writers append to a write-ahead log, so that readers never wait")
     func writesAhead() throws {
         let store = try open()
-        try addDrone(to: store)
+        try greet(in: store)
         #expect(try execute("PRAGMA journal_mode") == "wal")
     }
 
     @Test("The database and its log are readable by their owner alone")
     func filesArePrivate() throws {
         let store = try open()
-        try addDrone(to: store)
+        try greet(in: store)
         for name in ["plane.db", "plane.db-wal", "plane.db.lock"] {
             var status = stat()
             #expect(stat(folder.file(name), &status) == 0, "\(name)")
@@ -142,7 +123,7 @@ import Testing
     @Test("An error names the statement and none of its values")
     func errorsHoldNoValues() throws {
         let store = try open()
-        try addDrone(to: store)
+        try greet(in: store)
         let token = BearerToken(random: Array(repeating: 9, count: 32))
         do throws(StoreError) {
             try store.transaction { tx throws(StoreError) in
@@ -169,4 +150,12 @@ import Testing
         guard sqlite3_step(statement) == SQLITE_ROW else { return nil }
         return String(cString: sqlite3_column_text(statement, 0))
     }
+}
+
+/// A database file of its own, gone with it.
+final class SQLiteSite: StoreSite {
+    let isShared = false
+    private let folder = TemporaryFolder()
+
+    func open() throws -> any Store { try SQLiteStore(path: folder.file("plane.db"), clock: { 1_000 }) }
 }

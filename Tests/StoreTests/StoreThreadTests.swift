@@ -25,18 +25,19 @@ import Testing
         }.get()
     }
 
-    private func addDrone(_ thread: StoreThread) async throws {
-        let row = DroneRow(
-            name: droneName("dr-1"), cluster: try ClusterName("localhost:9090"), pool: "", version: "1",
-            session: "first", images: [])
-        try await run(thread) { tx throws(StoreError) in try tx.hello(row) }
+    /// Says hello for the drone of the specs. - Returns: its session.
+    private func addDrone(_ thread: StoreThread) async throws -> SessionNumber {
+        let row = try await run(thread) { tx throws(StoreError) in
+            try tx.greet(greeting(), by: controllerName("co-1"))
+        }
+        return try #require(row.session)
     }
 
     @Test("Jobs that wait together share one commit, and a failing one harms no other")
     func jobsShareACommit() async throws {
         let thread = try start()
         defer { thread.stop() }
-        try await addDrone(thread)
+        let session = try await addDrone(thread)
         let before = thread.counts
         let gate = Gate()
         // While the first job holds the thread, a hundred others line up behind it.
@@ -46,7 +47,7 @@ import Testing
             // Every tenth wants the key of the one before.
             let key = number % 10 == 9 ? "k\(number - 1)" : "k\(number)"
             thread.perform(
-                { tx throws(StoreError) in try tx.insert(spec("b\(number)", key: key)) },
+                { tx throws(StoreError) in try tx.insert(spec("b\(number)", key: key), under: session) },
                 then: { feed.yield((try? $0.get()) != nil) })
         }
         gate.open()
@@ -94,10 +95,10 @@ import Testing
             },
             deliver: { for completion in $0 { completion() } })
         defer { thread.stop() }
-        try await addDrone(thread)
-        let result: Result<BackendRow, StoreError> = await withCheckedContinuation { continuation in
+        let session = try await addDrone(thread)
+        let result: Result<BackendRow?, StoreError> = await withCheckedContinuation { continuation in
             thread.perform(
-                { tx throws(StoreError) in try tx.insert(spec("b1", key: "k")) },
+                { tx throws(StoreError) in try tx.insert(spec("b1", key: "k"), under: session) },
                 then: { continuation.resume(returning: $0) })
         }
         #expect(throws: StoreError.self) { try result.get() }
@@ -117,11 +118,11 @@ import Testing
     @Test("Stopping finishes what waits and refuses what comes later")
     func stopFinishes() async throws {
         let thread = try start()
-        try await addDrone(thread)
+        let session = try await addDrone(thread)
         let done = Atomic<Int>(0)
         for number in 0..<50 {
             thread.perform(
-                { tx throws(StoreError) in try tx.insert(spec("b\(number)", key: "k\(number)")) },
+                { tx throws(StoreError) in try tx.insert(spec("b\(number)", key: "k\(number)"), under: session) },
                 then: { if (try? $0.get()) != nil { done.add(1, ordering: .relaxed) } })
         }
         thread.stop()
@@ -147,6 +148,8 @@ final class Gate: @unchecked Sendable {
 
 /// The real store, with its transactions noted, and a commit that fails when told to.
 final class LoggingStore: Store {
+    static var isShared: Bool { false }
+
     enum Commits {
         case pass
         case failSecond
