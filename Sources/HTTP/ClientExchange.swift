@@ -36,11 +36,11 @@ final class ClientExchange: SocketStreamOwner {
         self.byteCountMax = byteCountMax
     }
 
-    func start(_ request: Request, deadline: Duration) {
+    func start(_ request: Request, at known: SocketAddress?, deadline: Duration) {
         if request.method == .head { answered = .head }
         if case .webSocket = purpose { answered = .upgrade }
         do throws(HTTPClientError) {
-            let address = try NameResolution.resolve(url)
+            let address = if let known { known } else { try NameResolution.resolve(url) }
             do throws(SystemError) {
                 let stream = try SocketStream(connectingTo: address, loop: loop, owner: self)
                 stream.queueByteCountMax = .max

@@ -1,4 +1,4 @@
-internal import Linux
+public import Linux
 
 /// A small HTTP/1.1 client on an ``EventLoop``: single calls, event streams and WebSockets, each on a connection of its
 /// own. A URL with a user sends it as `Authorization: Bearer`. Callbacks come on the loop's thread, never from inside the
@@ -23,16 +23,24 @@ public final class HTTPClient {
     /// - Parameters:
     ///   - method: the method.
     ///   - url: where to; path and query are taken from it.
+    ///   - address: where the URL's host is; without it its name is looked up, which may block, see ``address(of:)``.
     ///   - deadline: from now to the last byte.
     ///   - byteCountMax: limit of the response body.
     @discardableResult
     public func send(
-        _ method: RequestMethod, _ url: HTTPURL, fields: HeaderFields = [:], body: [UInt8] = [], deadline: Duration,
-        byteCountMax: Int = 8 * 1024 * 1024, completion: @escaping (Result<Response, HTTPClientError>) -> Void
+        _ method: RequestMethod, _ url: HTTPURL, at address: SocketAddress? = nil, fields: HeaderFields = [:],
+        body: [UInt8] = [], deadline: Duration, byteCountMax: Int = 8 * 1024 * 1024,
+        completion: @escaping (Result<Response, HTTPClientError>) -> Void
     ) -> Call {
         let request = Request(method, path: url.path, query: url.query, fields: fields, body: body)
         let purpose = ClientExchange.Purpose.response(completion)
-        return start(request, url, purpose, deadline: deadline, byteCountMax: byteCountMax)
+        return start(request, url, purpose, at: address, deadline: deadline, byteCountMax: byteCountMax)
+    }
+
+    /// Where a URL's host is. Numbers and `localhost` are read; for other names the system's resolver is asked, which
+    /// **blocks the thread** for as long as that takes: a loop that must never wait has a thread of its own ask.
+    public static func address(of url: HTTPURL) throws(HTTPClientError) -> SocketAddress {
+        try NameResolution.resolve(url)
     }
 
     /// Reads an event stream until it ends.
@@ -95,8 +103,8 @@ public final class HTTPClient {
     }
 
     private func start(
-        _ request: Request, _ url: HTTPURL, _ purpose: ClientExchange.Purpose, deadline: Duration,
-        byteCountMax: Int = 64 * 1024
+        _ request: Request, _ url: HTTPURL, _ purpose: ClientExchange.Purpose, at address: SocketAddress? = nil,
+        deadline: Duration, byteCountMax: Int = 64 * 1024
     ) -> Call {
         var request = request
         if let user = url.user, request.fields["authorization"] == nil {
@@ -104,7 +112,7 @@ public final class HTTPClient {
         }
         if request.fields["connection"] == nil { request.fields.add("connection", "close") }
         let exchange = ClientExchange(loop: loop, url: url, purpose: purpose, byteCountMax: byteCountMax)
-        exchange.start(request, deadline: deadline)
+        exchange.start(request, at: address, deadline: deadline)
         return Call(exchange)
     }
 }

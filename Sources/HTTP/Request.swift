@@ -77,7 +77,7 @@ public struct Request: Equatable, Sendable {
 
 extension RequestMethod {
     /// The method as it is written. `.other` is only ever received, never sent.
-    var name: String {
+    public var name: String {
         switch self {
         case .get: "GET"
         case .head: "HEAD"
@@ -121,6 +121,9 @@ public struct Query: Equatable, Sendable, ExpressibleByDictionaryLiteral {
 
     /// The value of the first item of that name; names are compared exactly.
     public subscript(name: String) -> String? { items.first { $0.name == name }?.value }
+
+    /// The names of all items, in their order; one that is there twice comes twice.
+    public var names: [String] { items.map(\.name) }
 
     /// Whether there are no items.
     public var isEmpty: Bool { items.isEmpty }
