@@ -1,13 +1,13 @@
-import Model
-import Store
+package import Model
+package import Store
 
 /// What a connect comes to. Pure; the steps are in the reference's order, which its clients can see by which error
 /// they get.
-enum ConnectDecision: Equatable {
+package enum ConnectDecision: Equatable {
     /// The key's backend is there: another token for it.
     case reuse(BackendRow)
     /// The key is free (or there is none): start a backend on the least loaded of these drones.
-    case spawn(on: [DroneName], in: ClusterName, SpawnConfig)
+    case spawn(on: [Placement.Candidate], Placement.NoDrone, in: ClusterName, SpawnConfig)
     /// Not now, but soon perhaps.
     case wait(ConnectWait)
     /// Never, as it is asked.
@@ -16,32 +16,31 @@ enum ConnectDecision: Equatable {
     /// - Parameters:
     ///   - holder: the backend that holds the key now.
     ///   - isIDUsed: whether `spawn_config.id` names a backend already.
-    ///   - linked: drones that can take orders.
-    static func decide(
-        _ request: ConnectRequest, holder: BackendRow?, isIDUsed: Bool, linked: [LinkedDrone],
-        defaultCluster: ClusterName?, bestOf: Int, random: inout some RandomNumberGenerator
+    ///   - drones: what is known of them.
+    ///   - nowMilliseconds: the store's clock.
+    package static func decide(
+        _ request: ConnectRequest, holder: BackendRow?, isIDUsed: Bool, drones: DroneView,
+        defaultCluster: ClusterName?, nowMilliseconds: Int64, random: inout some RandomNumberGenerator
     ) -> ConnectDecision {
-        if let holder { return about(holder, request, linked) }
+        if let holder { return about(holder, request, drones, nowMilliseconds) }
         guard let spawn = request.spawn else { return .refuse(.keyUnheld(ending: nil)) }
         guard let cluster = spawn.cluster ?? defaultCluster else { return .refuse(.noCluster) }
-        let placement = Placement.choose(
-            cluster: cluster, spawn, among: linked, bestOf: bestOf, random: &random)
-        switch placement {
+        switch Placement.choose(cluster: cluster, spawn, among: drones.drones, random: &random) {
         case .none(let reasons): return .refuse(.noDrone(reasons))
         case .unknownImage(let known): return .refuse(.unknownImage(spawn.executable.image, known: known))
         case .beyondPolicy(let problem): return .refuse(.invalid(.value(problem)))
-        case .shortlist(let drones):
+        case .candidates(let candidates, let reasons):
             if isIDUsed, let id = spawn.id { return .refuse(.idUsed(id)) }
-            return .spawn(on: drones, in: cluster, spawn)
+            return .spawn(on: candidates, reasons, in: cluster, spawn)
         }
     }
 
     private static func about(
-        _ holder: BackendRow, _ request: ConnectRequest, _ linked: [LinkedDrone]
+        _ holder: BackendRow, _ request: ConnectRequest, _ drones: DroneView, _ nowMilliseconds: Int64
     ) -> ConnectDecision {
         if holder.spec.key.tag != request.key?.tag { return .refuse(.keyHeld(holder.id)) }
         // The reference answers with the URL of a backend that ends, and that URL soon answers 410.
-        if holder.isEnding {
+        if holder.isEnding || holder.isOverdue(nowMilliseconds) {
             return request.spawn == nil ? .refuse(.keyUnheld(ending: holder.id)) : .wait(.end(of: holder.id))
         }
         if holder.spec.staticToken != nil {
@@ -52,22 +51,31 @@ enum ConnectDecision: Equatable {
             }
         }
         // A drone that nobody hears may have lost the backend; within its lease it may also come back with it.
-        guard linked.contains(where: { $0.name == holder.spec.drone }) else {
+        guard let drone = drones[holder.spec.drone], drone.isHeard, drone.session == holder.session else {
             return .wait(.drone(holder.spec.drone, of: holder.id))
         }
         return .reuse(holder)
     }
 }
 
+extension BackendRow {
+    /// Whether it has lived as long as it may. Its drone ends it by its own clock, at about that moment.
+    package func isOverdue(_ nowMilliseconds: Int64) -> Bool {
+        guard let seconds = spec.lifetimeLimitSeconds else { return false }
+        let (limit, overflow) = seconds.multipliedReportingOverflow(by: 1000)
+        return !overflow && nowMilliseconds - createdMilliseconds >= limit
+    }
+}
+
 /// What a connect waits for.
-enum ConnectWait: Hashable, Sendable {
+package enum ConnectWait: Hashable, Sendable {
     /// The end of the key's backend, so that a successor can start.
     case end(of: BackendID)
     /// The return of the drone that runs the key's backend, or its end.
     case drone(DroneName, of: BackendID)
 
     /// How it is refused when the wait has been long enough.
-    var refusal: ConnectRefusal {
+    package var refusal: ConnectRefusal {
         switch self {
         case .end(let backend): .stillEnding(backend)
         case .drone(let drone, let backend): .droneSilent(drone, backend)
@@ -76,7 +84,7 @@ enum ConnectWait: Hashable, Sendable {
 }
 
 /// Why a connect is refused.
-enum ConnectRefusal: Equatable, Sendable {
+package enum ConnectRefusal: Equatable, Sendable {
     case keyHeld(BackendID)
     /// Nobody holds the key, or only a backend that ends, and nothing was given to start.
     case keyUnheld(ending: BackendID?)
@@ -87,4 +95,8 @@ enum ConnectRefusal: Equatable, Sendable {
     case invalid(RequestProblem)
     case stillEnding(BackendID)
     case droneSilent(DroneName, BackendID)
+    /// It was to be answered when the backend is ready, and the backend ended before.
+    case endedBeforeReady(BackendID, BackendState)
+    /// It was to be answered when the backend is ready, which takes longer than a request may.
+    case notReadyYet(BackendID)
 }

@@ -1,33 +1,6 @@
 import Model
 import Store
 
-/// What a connect needs and may not be guessed. Drawn before its job runs, so that the job depends on nothing else.
-struct ConnectSecrets: Sendable {
-    let backend: BackendID
-    /// For a connect without a key.
-    let key: KeyConfig
-    let token: BearerToken
-    let staticToken: BearerToken
-    let secret: String
-    /// Seeds the draw of drones.
-    let seed: UInt64
-
-    /// Draws all of them.
-    init() {
-        backend = BackendID(random: RandomBytes.draw(14))
-        do throws(InvalidValue) {
-            key = try KeyConfig(name: "lk-" + BackendID(random: RandomBytes.draw(14)).text)
-        } catch {
-            preconditionFailure("a generated key is not valid: \(error)")
-        }
-        token = BearerToken(random: RandomBytes.draw(32))
-        staticToken = BearerToken(random: RandomBytes.draw(32), kind: .fixed)
-        secret = BearerToken(random: RandomBytes.draw(32)).text
-        var generator = SystemRandomNumberGenerator()
-        seed = generator.next()
-    }
-}
-
 /// What a connect's job did.
 enum ConnectOutcome: Sendable {
     /// It is durable.
@@ -36,6 +9,8 @@ enum ConnectOutcome: Sendable {
     case wait(ConnectWait)
     /// Nothing was written.
     case refused(ConnectRefusal)
+    /// Nothing was written: what is known of the drones is old, and would have been decisive.
+    case viewOld(ConnectRefusal)
 
     /// A connect that was granted.
     struct Connected: Sendable {
@@ -53,82 +28,65 @@ enum ConnectOutcome: Sendable {
 }
 
 /// A connect as one job of the store: it reads the key's holder, decides, and writes, all in one transaction. So two
-/// connects that race for one key give one backend, whoever comes first.
+/// connects that race for one key give one backend, whoever comes first, and a drone that is chosen holds its session and
+/// has room in the very transaction that places the backend on it.
 struct ConnectJob: Sendable {
     let request: ConnectRequest
     let secrets: ConnectSecrets
-    let linked: [LinkedDrone]
+    let drones: DroneView
     let defaultCluster: ClusterName?
     let bestOf: Int
+    let defects: ProtocolDefects
 
     func run(_ store: any StoreTransaction) throws(StoreError) -> ConnectOutcome {
-        var random = SeededGenerator(state: secrets.seed)
+        var random = SeededGenerator(seed: secrets.seed)
         var holder: BackendRow?
         if let key = request.key { holder = try store.holder(namespace: key.namespace, name: key.name) }
+        if defects.contains(.keyFreedOnRequest), let ending = holder, ending.isEnding {
+            let end = BackendState(.terminated, reason: .external)
+            if case .recorded = try store.record(end, of: ending.id, ending.fencingToken) { holder = nil }
+        }
         var isIDUsed = false
         if holder == nil, let id = request.spawn?.id { isIDUsed = try store.backend(id) != nil }
         let decision = ConnectDecision.decide(
-            request, holder: holder, isIDUsed: isIDUsed, linked: linked, defaultCluster: defaultCluster,
-            bestOf: bestOf, random: &random)
+            request, holder: holder, isIDUsed: isIDUsed, drones: drones, defaultCluster: defaultCluster,
+            nowMilliseconds: store.nowMilliseconds, random: &random)
         switch decision {
         case .reuse(let backend): return .connected(try grant(backend, .reused, store))
         case .wait(let wait): return .wait(wait)
-        case .refuse(.unknownImage(let image, let known)):
-            return .refused(try afterAbsentDrones(image, known, store))
         case .refuse(let refusal): return .refused(refusal)
-        case .spawn(let drones, let cluster, let config):
-            let backend = try store.insert(spec(config, cluster, try leastLoaded(drones, store)))
-            return .connected(try grant(backend, .spawned, store))
+        case .spawn(let candidates, let reasons, let cluster, let config):
+            return try spawn(candidates, reasons, cluster, config, store)
         }
     }
 
-    /// An image that only a drone has which is away just now is not unknown: then the caller may wait, and need not
-    /// correct anything.
-    private func afterAbsentDrones(
-        _ image: ImageName, _ known: [ImageName], _ store: any StoreTransaction
-    ) throws(StoreError) -> ConnectRefusal {
-        guard let cluster = request.spawn?.cluster ?? defaultCluster, let pool = request.spawn?.pool else {
-            return .unknownImage(image, known: known)
+    private func spawn(
+        _ candidates: [Placement.Candidate], _ reasons: Placement.NoDrone, _ cluster: ClusterName,
+        _ config: SpawnConfig, _ store: any StoreTransaction
+    ) throws(StoreError) -> ConnectOutcome {
+        var shortlist = Placement.Shortlist(size: bestOf, reasons)
+        for var candidate in candidates where !shortlist.isComplete {
+            let row = try store.drone(candidate.drone)
+            if defects.contains(.placementUnchecked), let session = row?.session { candidate.session = session }
+            shortlist.add(candidate, row)
         }
-        let holders = try store.drones().filter {
-            $0.cluster == cluster && $0.pool == pool && $0.images.contains(image)
+        guard let best = shortlist.best else {
+            return shortlist.isViewOld ? .viewOld(.noDrone(shortlist.refusal)) : .refused(.noDrone(shortlist.refusal))
         }
-        if holders.isEmpty { return .unknownImage(image, known: known) }
-        var reasons = Placement.NoDrone(cluster: cluster, pool: pool, image: image)
-        reasons.linked = linked.count
-        for drone in linked {
-            if drone.cluster != cluster {
-                reasons.otherCluster += 1
-            } else if drone.pool != pool {
-                reasons.otherPool += 1
-            } else {
-                reasons.withoutImage += 1
-            }
+        guard let backend = try store.insert(spec(config, cluster, best), under: best.session) else {
+            // The row was read in this transaction, so only a store that breaks its promise comes here.
+            return .viewOld(.noDrone(shortlist.refusal))
         }
-        return .noDrone(reasons)
+        return .connected(try grant(backend, .spawned, store))
     }
 
-    /// The first of those with the fewest backends.
-    private func leastLoaded(_ drones: [DroneName], _ store: any StoreTransaction) throws(StoreError) -> DroneName {
-        var best = drones[0]
-        if drones.count == 1 { return best }
-        var bestCount = try store.backendCount(of: best)
-        for drone in drones.dropFirst() {
-            let count = try store.backendCount(of: drone)
-            if count < bestCount { (best, bestCount) = (drone, count) }
-        }
-        return best
-    }
-
-    private func spec(
-        _ config: SpawnConfig, _ cluster: ClusterName, _ drone: DroneName
-    ) -> BackendSpec {
+    private func spec(_ config: SpawnConfig, _ cluster: ClusterName, _ place: Placement.Candidate) -> BackendSpec {
         BackendSpec(
             id: config.id ?? secrets.backend, key: request.key ?? secrets.key, cluster: cluster, pool: config.pool,
-            drone: drone,
-            executable: config.executable, staticToken: config.useStaticToken ? secrets.staticToken : nil,
-            subdomain: config.subdomain, lifetimeLimitSeconds: config.lifetimeLimitSeconds,
-            maxIdleSeconds: config.maxIdleSeconds)
+            drone: place.drone, executable: config.executable,
+            staticToken: config.useStaticToken ? secrets.staticToken : nil, subdomain: config.subdomain,
+            lifetimeLimitSeconds: config.lifetimeLimitSeconds, maxIdleSeconds: config.maxIdleSeconds,
+            promise: place.promise)
     }
 
     private func grant(
@@ -177,22 +135,9 @@ extension SpawnOrder {
     init(_ row: BackendRow) {
         let spec = row.spec
         self.init(
-            backend: spec.id.text, image: spec.executable.image.text, environment: spec.executable.environment,
-            limits: spec.executable.limits, keyName: spec.key.name, fencingToken: row.fencingToken.value,
-            staticToken: spec.staticToken?.text, maxIdleSeconds: spec.maxIdleSeconds,
-            lifetimeLimitSeconds: spec.lifetimeLimitSeconds)
-    }
-}
-
-/// The same numbers for the same seed: SplitMix64 of Steele, Lea and Flood, 2014.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
+            backend: spec.id.text, session: row.session.value, image: spec.executable.image.text,
+            environment: spec.executable.environment, limits: spec.executable.limits, keyName: spec.key.name,
+            fencingToken: row.fencingToken.value, staticToken: spec.staticToken?.text,
+            maxIdleSeconds: spec.maxIdleSeconds, lifetimeLimitSeconds: spec.lifetimeLimitSeconds)
     }
 }

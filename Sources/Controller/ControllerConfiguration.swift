@@ -9,8 +9,8 @@ public struct ControllerConfiguration: Sendable {
     public var controllerURL: String
     /// The cluster of a connect that names none; nil refuses those.
     public var defaultCluster: ClusterName?
-    /// The database file; its folder must exist.
-    public var databasePath: String
+    /// What is durable, and where.
+    public var database: Database
     /// How long drones may be silent, and what follows when.
     public var lease: LeaseTimes
     /// Of how many drones, drawn at random, the least loaded takes a new backend. The reference's `--best-of`.
@@ -20,11 +20,36 @@ public struct ControllerConfiguration: Sendable {
     /// The hash of the source that `/ctrl/status` tells: 8 hexadecimal digits, or `unknown`.
     public var sourceHash: String
 
+    /// A database.
+    public enum Database: Hashable, Sendable, CustomStringConvertible {
+        /// A file, for one controller; its folder must exist.
+        case sqlite(path: String)
+        /// PostgreSQL, which any number of controllers share.
+        case postgres(url: String)
+
+        /// Reads what a person wrote: `postgres://…` or `postgresql://…`, else a file, also as `sqlite:FILE`.
+        public init(_ text: String) {
+            if text.hasPrefix("postgres://") || text.hasPrefix("postgresql://") {
+                self = .postgres(url: text)
+            } else {
+                self = .sqlite(path: text.hasPrefix("sqlite:") ? String(text.dropFirst("sqlite:".count)) : text)
+            }
+        }
+
+        /// For the log: without what may be a password.
+        public var description: String {
+            switch self {
+            case .sqlite(let path): path
+            case .postgres(let url): "postgres://" + (url.split(separator: "@").last.map(String.init) ?? "")
+            }
+        }
+    }
+
     /// Everything that has no default; the rest is at its default and may be set afterwards.
-    public init(address: SocketAddress, controllerURL: String, databasePath: String, version: String) {
+    public init(address: SocketAddress, controllerURL: String, database: Database, version: String) {
         self.address = address
         self.controllerURL = controllerURL
-        self.databasePath = databasePath
+        self.database = database
         self.version = version
         lease = .standard
         bestOf = 2
@@ -35,6 +60,16 @@ public struct ControllerConfiguration: Sendable {
     static let endWait = Duration.seconds(15)
     /// How long a connect waits for the return of a drone that is silent but not yet given up.
     static let droneWait = Duration.seconds(5)
+    /// How long a connect waits for its backend to be ready, if that was asked for.
+    static let readyWait = Duration.seconds(120)
+    /// Between two beats of a controller that shares its store.
+    static let beatInterval = Duration.seconds(2)
+    /// Between two readings of the rows, with a shared store.
+    static let readInterval = Duration.seconds(1)
+    /// Most drones in one page of a reading.
+    static let readBatch = 500
+    /// How long the row of a controller that does not beat any more is kept.
+    static let deadControllerKeptMilliseconds: Int64 = 60_000
     /// How long a token of one connect call leads anywhere. The reference's value.
     static let tokenLifetimeMilliseconds: Int64 = 3_600_000
     /// How long terminated backends, with their history and tokens, and absent drones are kept.

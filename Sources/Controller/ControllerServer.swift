@@ -3,11 +3,12 @@ public import HTTP
 public import Linux
 import Model
 import Store
-import Synchronization
 
 /// A controller: its HTTP server, its database and its drones' links, on one event loop.
 public final class ControllerServer {
     private let controller: Controller
+    private let api: ControllerAPI
+    private let store: LoopStore
     private let server: HTTPServer
 
     /// Where it listens, with the port that the system chose if 0 was asked for.
@@ -16,20 +17,18 @@ public final class ControllerServer {
     /// Opens the database and listens. To be called on the thread that runs the loop. A loop that handles signals is told
     /// so before, because the store's thread starts here.
     public init(_ configuration: ControllerConfiguration, loop: EventLoop) throws(ControllerError) {
-        let known = KnownDrones()
-        let path = configuration.databasePath
-        let store = try LoopStore(loop: loop) { () throws(StoreError) in
-            let store = try SQLiteStore(path: path, clock: { WallClock.millisecondsSinceEpoch })
-            known.set(try store.transaction { tx throws(StoreError) in try tx.dronesWithLiveBackends() })
-            return store
-        }
-        controller = Controller(configuration, loop: loop, store: store, known: known.names)
+        let store = try Self.open(configuration.database, loop)
+        let ports = ControllerPorts(
+            clock: loop, store: store, random: RandomBytes.draw, log: { Log.write($0, $1, $2) })
+        let controller = Controller(configuration, ports: ports)
+        let api = ControllerAPI(controller)
+        (self.controller, self.api, self.store) = (controller, api, store)
         var limits = HTTPServer.Limits()
         limits.connectionCountMax = 16_384
         do throws(HTTPServer.ListenError) {
             server = try HTTPServer(
                 loop: loop, address: configuration.address, limits: limits, refusal: Caller.refusal
-            ) { [controller] request, responder in controller.handle(request, responder) }
+            ) { request, responder in api.handle(request, responder) }
         } catch {
             store.stop()
             throw .listen(error)
@@ -38,18 +37,34 @@ public final class ControllerServer {
         Log.write(
             .info, "controller-started",
             [
-                "controller": controller.name, "address": "\(server.address)", "version": configuration.version,
-                "database": path, "cluster": configuration.defaultCluster?.text ?? "none",
+                "controller": controller.name.text, "address": "\(server.address)",
+                "version": configuration.version, "database": configuration.database.description,
+                "cluster": configuration.defaultCluster?.text ?? "none",
             ])
+    }
+
+    private static func open(
+        _ database: ControllerConfiguration.Database, _ loop: EventLoop
+    ) throws(ControllerError) -> LoopStore {
+        switch database {
+        case .sqlite(let path):
+            try LoopStore(loop: loop, isShared: SQLiteStore.isShared) { () throws(StoreError) in
+                try SQLiteStore(path: path, clock: { WallClock.millisecondsSinceEpoch })
+            }
+        case .postgres:
+            throw .store(StoreError(.other, message: "PostgreSQL is not in this build yet"))
+        }
     }
 
     /// Stops listening, lets pending requests be answered for a moment, and closes the database.
     /// - Parameter whenDone: called on the loop's thread, at most 2 seconds later.
     public func close(whenDone: @escaping () -> Void = {}) {
-        server.close(grace: ControllerConfiguration.stopGrace) { [controller] in
-            controller.store.stop()
-            Log.write(.info, "controller-stopped", ["controller": controller.name])
-            whenDone()
+        server.close(grace: ControllerConfiguration.stopGrace) { [controller, store] in
+            controller.stop {
+                store.stop()
+                Log.write(.info, "controller-stopped", ["controller": controller.name.text])
+                whenDone()
+            }
         }
     }
 
@@ -71,13 +86,4 @@ public final class ControllerServer {
         server = try ControllerServer(configuration, loop: loop)
         do throws(SystemError) { try loop.run() } catch { throw .system(error) }
     }
-}
-
-/// Carries the drones that have backends from the store's thread, where it is opened, to the one that opens it.
-private final class KnownDrones: Sendable {
-    private let content = Mutex<[DroneName]>([])
-
-    var names: [DroneName] { content.withLock { $0 } }
-
-    func set(_ names: [DroneName]) { content.withLock { $0 = names } }
 }

@@ -8,24 +8,36 @@ final class DroneLinks {
     private final class Link {
         let id: LinkID
         let cluster: ClusterName
-        let socket: WebSocketConnection
+        let socket: any DroneSocket
+        /// The drone whose secret opened it; nil when none was asked for.
+        let owner: DroneName?
         var phase = Phase.new
         var helloTimer: TimerToken?
 
         enum Phase {
             /// It has not said hello.
             case new
-            /// It said hello, and that is being recorded or is.
+            /// It said hello, and that is being recorded.
+            case greeting(DroneName)
+            /// It was welcomed.
             case known(DroneName)
+            /// It was told to go, and nothing that it says counts any more.
+            case closing
         }
 
-        init(_ id: LinkID, _ cluster: ClusterName, _ socket: WebSocketConnection) {
+        init(_ id: LinkID, _ cluster: ClusterName, _ socket: any DroneSocket, _ owner: DroneName?) {
             self.id = id
             self.cluster = cluster
             self.socket = socket
+            self.owner = owner
         }
 
-        func send(_ message: ControllerMessage) { socket.send(JSONText.text(of: message)) }
+        func send(_ message: ControllerMessage) {
+            switch phase {
+            case .new, .greeting, .known: socket.send(message)
+            case .closing: break
+            }
+        }
     }
 
     private unowned let controller: Controller
@@ -41,143 +53,208 @@ final class DroneLinks {
 
     /// Ends a connection, so that the drone says hello anew or goes away.
     func close(_ id: LinkID, _ reason: String) {
-        links[id]?.socket.close(.policyViolation, reason: reason)
+        guard let link = links[id] else { return }
+        leave(link)
+        link.phase = .closing
+        link.socket.close(reason)
     }
 
-    /// Takes a drone's WebSocket.
-    func accept(_ cluster: ClusterName, _ responder: Responder) {
-        var options = WebSocketOptions()
-        options.messageByteCountMax = ControllerConfiguration.linkMessageBytesMax
-        options.pingInterval = ControllerConfiguration.linkPingInterval
-        options.silenceLimit = ControllerConfiguration.linkSilenceLimit
-        guard let socket = responder.acceptWebSocket(options) else { return }
+    // MARK: What whoever made the connection tells
+
+    func opened(_ cluster: ClusterName, _ socket: any DroneSocket, owner: DroneName?) -> LinkID {
         lastNumber += 1
-        let link = Link(LinkID(number: lastNumber), cluster, socket)
+        let link = Link(LinkID(number: lastNumber), cluster, socket, owner)
         links[link.id] = link
-        socket.onClose = { [weak self] end in self?.ended(link, end) }
-        socket.onText = { [weak self] text in self?.received(text, link) }
-        link.helloTimer = controller.loop.schedule(after: ControllerConfiguration.helloLimit) {
+        link.helloTimer = controller.clock.schedule(after: ControllerConfiguration.helloLimit) {
             [weak self, id = link.id] in
             guard let self, let link = links[id], case .new = link.phase else { return }
             refuse(link, "no hello came")
         }
+        return link.id
     }
 
-    private func ended(_ link: Link, _ end: WebSocketEnd) {
-        links[link.id] = nil
-        if let timer = link.helloTimer { controller.loop.cancel(timer) }
-        guard case .known(let drone) = link.phase else { return }
-        controller.sessions.closed(drone, link: link.id)
-        Log.write(.warn, "drone-disconnected", ["drone": drone.text, "reason": "\(end)"])
+    func closed(_ id: LinkID, _ reason: String) {
+        guard let link = links.removeValue(forKey: id) else { return }
+        if let timer = link.helloTimer { controller.clock.cancel(timer) }
+        if let drone = leave(link) {
+            controller.log(.warn, "drone-disconnected", ["drone": drone.text, "reason": reason])
+        }
+    }
+
+    /// The drone is not connected by this link any more. - Returns: which, if it was.
+    @discardableResult
+    private func leave(_ link: Link) -> DroneName? {
+        let drone: DroneName
+        switch link.phase {
+        case .new, .closing: return nil
+        case .greeting(let name), .known(let name): drone = name
+        }
+        controller.orders.ended(drone, link.id)
+        // A newer connection of the drone stays as it is, here and on its row.
+        guard controller.sessions.closed(drone, link: link.id) else { return drone }
+        let name = controller.name
+        controller.store.perform({ store throws(StoreError) in try store.unlink(drone, from: name) }) { _ in
+            // If it was not written the row says too long that the drone is connected here, which the next hello mends.
+        }
+        return drone
     }
 
     private func refuse(_ link: Link, _ reason: String) {
-        Log.write(.warn, "drone-refused", ["cluster": link.cluster.text, "reason": reason])
-        // A close frame holds 123 bytes of reason. RFC 6455 section 5.5.
-        link.socket.close(.policyViolation, reason: String(decoding: reason.utf8.prefix(120), as: UTF8.self))
+        controller.log(.warn, "drone-refused", ["cluster": link.cluster.text, "reason": reason])
+        close(link.id, reason)
     }
 
-    private func received(_ text: String, _ link: Link) {
-        guard let message = JSONText.value(DroneMessage.self, from: text) else {
-            return refuse(link, "a frame is not a message of the drone link")
+    func received(_ id: LinkID, _ message: DroneMessage) {
+        guard let link = links[id] else { return }
+        let drone: DroneName
+        switch (link.phase, message) {
+        case (.closing, _): return
+        case (.new, .hello(let hello)): return greet(hello, link)
+        case (.new, _): return refuse(link, "the first message is not a hello")
+        case (.greeting, .hello), (.known, .hello): return refuse(link, "a second hello came")
+        // Its lease is the hello's until that is answered.
+        case (.greeting, .renew): return
+        case (.greeting(let name), _), (.known(let name), _): drone = name
         }
-        switch (message, link.phase) {
-        case (.hello(let hello), .new): greet(hello, link)
-        case (.hello, .known): refuse(link, "a second hello came")
-        case (_, .new): refuse(link, "the first message is not a hello")
-        case (.renew(let sequence), .known(let drone)): renew(sequence, drone, link)
-        case (.state(let backend, let state), .known(let drone)): record(state, of: backend, drone, link)
-        case (.sweep(let backend, let connects), .known(let drone)): sweep(backend, connects, drone, link)
-        case (.routeRequest(let token), .known(let drone)): answerRoute(token, drone, link)
-        case (.traffic(let reports), .known(let drone)): controller.traffic.report(reports, from: drone)
+        switch message {
+        case .hello: break
+        case .renew(let sequence): renew(sequence, drone, link)
+        case .state(let backend, let token, let state): record(state, of: backend, FencingToken(token), drone, link)
+        case .sweep(let backend, let connects): sweep(backend, connects, drone, link)
+        case .routeRequest(let token): answerRoute(token, drone, link)
+        case .traffic(let reports): controller.traffic.report(reports, from: drone)
         }
     }
 
     // MARK: Hello
 
     private func greet(_ hello: DroneHello, _ link: Link) {
-        let row: DroneRow
-        let images: [ImageName: ResourceCeilings]
+        let greeting: DroneGreeting
         do throws(InvalidValue) {
-            images = try hello.checkedImages()
-            row = try DroneRow(hello, images: images.keys.sorted { $0.text < $1.text }, cluster: link.cluster)
+            greeting = try DroneGreeting(hello, in: link.cluster)
         } catch {
             return refuse(link, "\(error)")
         }
-        let verdict = controller.sessions.hello(row.name, process: row.session, link: link.id, now: .now)
-        guard case .accepted(let replaced) = verdict else {
-            return refuse(link, "another drone named \(row.name) is connected")
+        if let owner = link.owner, owner != greeting.name {
+            return refuse(link, "the secret is of drone \(owner), not of \(greeting.name)")
         }
-        if let replaced { close(replaced, "replaced by a newer connection") }
-        link.phase = .known(row.name)
-        controller.traffic.restarted(row.name)
-        controller.store.perform({ store throws(StoreError) in
-            try HelloJob(row: row, reports: hello.backends).run(store)
-        }) { [weak self] result in
+        let drone = greeting.name
+        link.phase = .greeting(drone)
+        if let old = controller.sessions.greeting(drone, machine: greeting.machine, link: link.id) {
+            close(old, "replaced by a newer connection")
+        }
+        let job = HelloJob(
+            greeting: greeting, reports: hello.backends, controller: controller.name, defects: controller.defects)
+        controller.store.perform({ store throws(StoreError) in try job.run(store) }) { [weak self] result in
             switch result {
             case .failure(let error):
-                Log.write(.error, "hello-failed", ["drone": row.name.text, "reason": error.description])
+                self?.controller.log(.error, "hello-failed", ["drone": drone.text, "reason": error.description])
                 self?.refuse(link, "the controller cannot record the hello")
-            case .success(let outcome): self?.welcome(row, images, outcome, link)
+            case .success(.otherMachine(let row)): self?.refuseOther(row, link)
+            case .success(.welcomed(let outcome)): self?.welcome(outcome, link)
             }
         }
     }
 
-    private func welcome(
-        _ row: DroneRow, _ images: [ImageName: ResourceCeilings], _ outcome: HelloJob.Outcome, _ link: Link
-    ) {
+    private func refuseOther(_ row: DroneRow, _ link: Link) {
+        let left = controller.sessions.timeLeft(of: row.name, now: controller.clock.now)
+        let seconds = left.map { "\($0.components.seconds + 1) s" } ?? "its lease's time"
+        refuse(link, "\(row.name) is a drone of another machine until that is silent for \(seconds)")
+    }
+
+    private func welcome(_ outcome: HelloJob.Welcomed, _ link: Link) {
         // What is durable is published whether or not the link is still there.
-        for line in outcome.lines { controller.published(line.row, of: line.backend) }
-        let drone = LinkedDrone(
-            name: row.name, cluster: row.cluster, pool: row.pool, images: images,
-            willingness: outcome.willingness, version: row.version)
-        guard controller.sessions.welcome(drone, link: link.id) else { return }
-        let plan = outcome.reconciliation
+        for line in outcome.lines { controller.published(line) }
+        let (row, plan) = (outcome.row, outcome.reconciliation)
+        let isOpen: Bool
+        if case .greeting = link.phase { isOpen = links[link.id] != nil } else { isOpen = false }
+        let verdict = controller.sessions.welcome(row, link: link.id, isOpen: isOpen, now: controller.clock.now)
+        guard case .linked(let replaced) = verdict else {
+            if isOpen { close(link.id, "replaced by a newer connection") }
+            return
+        }
+        if let replaced { close(replaced, "replaced by a newer connection") }
+        link.phase = .known(row.name)
+        controller.traffic.restarted(row.name)
+        controller.orders.began(row.name, link.id, outcome.session, told: row.revision)
         link.send(
             .welcome(
-                controller: controller.name, lease: controller.configuration.lease, keep: plan.keep.map(\.text)))
+                controller: controller.name.text, session: outcome.session.value,
+                lease: controller.configuration.lease, keep: plan.keep.map(\.text)))
         for saved in plan.saved { link.send(.stateSaved(backend: saved.backend, status: saved.status)) }
         for order in plan.terminate {
-            link.send(.terminate(backend: order.backend.text, kind: order.end.kind, reason: order.end.reason))
+            link.send(
+                .terminate(backend: order.backend.text, kind: order.end.kind, reason: order.end.reason))
         }
         for backend in plan.spawn { link.send(.spawn(SpawnOrder(backend))) }
-        Log.write(
+        controller.orders.send(revoked: outcome.revoked, to: row.name)
+        controller.log(
             .info, "drone-connected",
             [
-                "drone": row.name.text, "cluster": row.cluster.text, "pool": row.pool, "version": row.version,
-                "images": "\(row.images.count)", "kept": "\(plan.keep.count)", "started": "\(plan.spawn.count)",
-                "recorded": "\(plan.record.count)",
+                "drone": row.name.text, "session": outcome.session.description,
+                "cluster": row.greeting.cluster.text, "pool": row.greeting.pool, "version": row.greeting.version,
+                "images": "\(row.greeting.images.count)", "kept": "\(plan.keep.count)",
+                "started": "\(plan.spawn.count)", "recorded": "\(plan.record.count)",
             ])
+        controller.drains.watch(row)
         controller.connects.returned(row.name)
     }
 
     // MARK: While linked
 
     private func renew(_ sequence: Int64, _ drone: DroneName, _ link: Link) {
-        switch controller.sessions.renew(drone, link: link.id, now: .now) {
+        switch controller.sessions.renew(drone, link: link.id, now: controller.clock.now) {
         case .renewed: link.send(.renewed(sequence: sequence))
+        case .toRecord(let session): record(sequence, of: session, drone, link)
         case .expired: controller.expireSessions()
         case .superseded: close(link.id, "replaced by a newer connection")
         }
     }
 
-    private func record(_ state: BackendState, of text: String, _ drone: DroneName, _ link: Link) {
+    /// With a shared store a renewal counts from its record: whoever might end the session goes by that.
+    private func record(_ sequence: Int64, of session: SessionNumber, _ drone: DroneName, _ link: Link) {
+        let name = controller.name
+        controller.store.perform({ store throws(StoreError) in
+            try store.renew(drone, session, by: name)
+        }) { [weak self] result in
+            guard let self else { return }
+            switch result {
+            case .failure(let error):
+                // Not acknowledged, so the drone tries again.
+                controller.log(.error, "renewal-failed", ["drone": drone.text, "reason": error.description])
+            case .success(false) where !controller.defects.contains(.renewalRevivesExpired):
+                close(link.id, "its session is over, or it is connected elsewhere")
+            case .success:
+                let isLinked = controller.sessions.renewalRecorded(drone, link: link.id, now: controller.clock.now)
+                if isLinked { link.send(.renewed(sequence: sequence)) }
+            }
+        }
+    }
+
+    private func record(
+        _ reported: BackendState, of text: String, _ token: FencingToken, _ drone: DroneName, _ link: Link
+    ) {
         guard let id = try? BackendID(text) else { return refuse(link, "a backend's id is not one") }
-        controller.store.perform({ store throws(StoreError) -> StateOutcome in
-            guard let row = try store.backend(id), row.spec.drone == drone else {
+        var state = reported
+        if controller.defects.contains(.endAssumed), state.status >= .terminating { state.status = .terminated }
+        controller.store.perform({ [state] store throws(StoreError) -> StateOutcome in
+            guard let row = try store.backend(id), row.spec.drone == drone, row.fencingToken == token else {
                 return StateOutcome(known: nil, recording: .unknownBackend)
             }
-            return StateOutcome(known: row.state.status, recording: try store.record(row.completing(state), of: id))
+            return StateOutcome(
+                known: row.state.status, recording: try store.record(row.completing(state), of: id, token))
         }) { [weak self] result in
             guard let self else { return }
             switch result {
             case .failure(let error):
                 // Not acknowledged, so the drone repeats it.
-                Log.write(.error, "state-not-saved", ["backend": text, "reason": error.description])
+                controller.log(.error, "state-not-saved", ["backend": text, "reason": error.description])
             case .success(let outcome):
-                if case .recorded(let line) = outcome.recording { controller.published(line, of: id) }
-                switch ReportAnswer(state.status, known: outcome.known) {
-                case .saved: link.send(.stateSaved(backend: text, status: state.status))
+                if case .recorded(let line) = outcome.recording {
+                    controller.published(HistoryLine(backend: id, row: line))
+                }
+                switch ReportAnswer(reported.status, known: outcome.known) {
+                case .saved: link.send(.stateSaved(backend: text, status: reported.status))
                 case .kill: link.send(.terminate(backend: text, kind: .hard, reason: .lost))
                 }
             }
@@ -192,12 +269,14 @@ final class DroneLinks {
     private func sweep(_ text: String, _ connects: Int64, _ drone: DroneName, _ link: Link) {
         guard let id = try? BackendID(text) else { return refuse(link, "a backend's id is not one") }
         let job = SweepJob(backend: id, drone: drone, connects: connects)
-        controller.store.perform({ store throws(StoreError) in try job.run(store) }) { result in
+        controller.store.perform({ store throws(StoreError) in try job.run(store) }) { [weak self] result in
             switch result {
-            case .success(let answer): link.send(answer.message(about: id))
+            case .success(let answer):
+                link.send(answer.message(about: id))
+                if case .ordered(let row) = answer { self?.controller.orders.answered(row) }
             case .failure(let error):
                 // Not answered, so the drone asks again.
-                Log.write(.error, "sweep-failed", ["backend": text, "reason": error.description])
+                self?.controller.log(.error, "sweep-failed", ["backend": text, "reason": error.description])
             }
         }
     }
@@ -210,76 +289,13 @@ final class DroneLinks {
             else { return nil }
             if case .dynamic(let row, _) = route, row.expiresMilliseconds <= store.nowMilliseconds { return nil }
             return RouteGrant(route, nowMilliseconds: store.nowMilliseconds)
-        }) { result in
+        }) { [weak self] result in
             switch result {
             case .success(let grant): link.send(.routeAnswer(token: text, grant: grant))
             case .failure(let error):
                 // No answer is not "nowhere": the drone asks again or gives up with another status.
-                Log.write(.error, "route-failed", ["drone": drone.text, "reason": error.description])
+                self?.controller.log(.error, "route-failed", ["drone": drone.text, "reason": error.description])
             }
         }
-    }
-}
-
-/// A hello as one job: records the drone, compares what it has with what was promised, and writes the difference.
-struct HelloJob: Sendable {
-    let row: DroneRow
-    let reports: [BackendReport]
-
-    /// What became durable, and what to tell the drone.
-    struct Outcome: Sendable {
-        var reconciliation: Reconciliation
-        var lines: [Line]
-        var willingness: Willingness
-    }
-
-    /// A new line of a backend's history.
-    struct Line: Sendable {
-        let backend: BackendID
-        let row: HistoryRow
-    }
-
-    func run(_ store: any StoreTransaction) throws(StoreError) -> Outcome {
-        try store.hello(row)
-        let live = try store.liveBackends(on: row.name)
-        let plan = Reconciliation(row.name, reports: reports, live: live)
-        var lines: [Line] = []
-        for record in plan.record {
-            if case .recorded(let line) = try store.record(record.state, of: record.backend) {
-                lines.append(Line(backend: record.backend, row: line))
-            }
-        }
-        let willingness = try store.drones().first { $0.name == row.name }?.willingness ?? .accepting
-        return Outcome(reconciliation: plan, lines: lines, willingness: willingness)
-    }
-}
-
-extension DroneRow {
-    /// Checks what a drone says of itself.
-    fileprivate init(_ hello: DroneHello, images: [ImageName], cluster: ClusterName) throws(InvalidValue) {
-        guard hello.cluster == cluster.text else {
-            throw InvalidValue(
-                field: "hello.cluster",
-                problem: "\"\(hello.cluster.prefix(80))\" is not the cluster of this address, \(cluster)")
-        }
-        for (field, text) in [("pool", hello.pool), ("version", hello.version), ("session", hello.session)]
-        where text.utf8.count > 255 {
-            throw InvalidValue(field: "hello.\(field)", problem: "is longer than 255 bytes")
-        }
-        self.init(
-            name: try DroneName(hello.name, field: "hello.name"), cluster: cluster, pool: hello.pool,
-            version: hello.version, session: hello.session, images: images)
-    }
-}
-
-extension DroneHello {
-    /// What it offers. Of an image that it names twice the first one counts.
-    fileprivate func checkedImages() throws(InvalidValue) -> [ImageName: ResourceCeilings] {
-        var checked: [ImageName: ResourceCeilings] = [:]
-        for image in images {
-            let name = try ImageName(image.name, field: "hello.images")
-            if checked[name] == nil { checked[name] = image.ceilings }
-        }
-        return checked
     }
 }

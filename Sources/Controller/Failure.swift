@@ -1,20 +1,22 @@
 import HTTP
 import Linux
-import Model
+package import Model
 import Store
 
 /// A request that is answered with an error: the HTTP status and what the body says.
-struct Failure: Error, Equatable {
-    var status: Int
-    var kind: APIError.Kind
+package struct Failure: Error, Equatable {
+    package var status: Int
+    package var kind: APIError.Kind
     /// A sentence, with its full stop.
-    var message: String
+    package var message: String
     /// Seconds after which it may go better.
-    var retryAfterSeconds: Int?
+    package var retryAfterSeconds: Int?
     /// The methods that the path has, for 405.
-    var allow: [String] = []
+    package var allow: [String] = []
+    /// What WWW-Authenticate says, for 401.
+    package var authenticate: String?
 
-    init(_ kind: APIError.Kind, status: Int? = nil, _ message: String, retryAfterSeconds: Int? = nil) {
+    package init(_ kind: APIError.Kind, status: Int? = nil, _ message: String, retryAfterSeconds: Int? = nil) {
         self.status = status ?? kind.httpStatus
         self.kind = kind
         self.message = message
@@ -93,6 +95,14 @@ extension Failure {
                 .keyHeldUnhealthy,
                 "The key is held by backend \(backend), and its drone \(drone) is not connected. Either it returns or "
                     + "its lease ends, within a minute; try again.", retryAfterSeconds: 5)
+        case .endedBeforeReady(let backend, let state):
+            let why = state.message ?? state.endReason?.rawValue ?? state.status.rawValue
+            self.init(.other, "Backend \(backend) ended before it was ready: \(why)")
+            if !message.hasSuffix(".") { message += "." }
+        case .notReadyYet(let backend):
+            self.init(
+                .keyHeldUnhealthy, "Backend \(backend) runs, but its port does not answer yet; try again.",
+                retryAfterSeconds: 5)
         }
     }
 }

@@ -2,16 +2,16 @@ import Glibc
 import Linux
 
 /// One line per event on stderr: time, level, what happened, then `name=value` pairs.
-enum Log {
+package enum Log {
     /// How much it matters.
-    enum Level: String {
+    package enum Level: String {
         case info
         case warn
         case error
     }
 
     /// Writes a line. Values with spaces or quotes are quoted; control characters never reach the terminal.
-    static func write(_ level: Level, _ event: String, _ fields: KeyValuePairs<String, String> = [:]) {
+    package static func write(_ level: Level, _ event: String, _ fields: KeyValuePairs<String, String> = [:]) {
         var line = "\(timestamp(WallClock.millisecondsSinceEpoch)) \(level.rawValue) \(event)"
         for (name, value) in fields { line += " \(name)=\(quoted(value))" }
         line += "\n"

@@ -5,16 +5,18 @@ import Synchronization
 
 /// The store as the loop's thread uses it: jobs go to the store's thread, and how they went comes back here, after it is
 /// durable, in the order of the jobs.
-final class LoopStore {
+final class LoopStore: ControllerStore {
+    let isShared: Bool
     private let thread: StoreThread
     private let finished = FinishedJobs()
     private var completions: [UInt64: () -> Void] = [:]
     private var lastNumber: UInt64 = 0
 
-    /// Opens the store on a thread of its own.
+    /// Opens the store on a thread of its own. - Parameter isShared: whether other controllers use it, too.
     init(
-        loop: EventLoop, open: @escaping @Sendable () throws(StoreError) -> any Store
+        loop: EventLoop, isShared: Bool, open: @escaping @Sendable () throws(StoreError) -> any Store
     ) throws(ControllerError) {
+        self.isShared = isShared
         let mailbox: Mailbox<[@Sendable () -> Void]>
         do throws(SystemError) { mailbox = try Mailbox() } catch { throw .system(error) }
         do throws(StoreError) {

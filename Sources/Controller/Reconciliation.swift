@@ -1,45 +1,46 @@
-import Model
-import Store
+package import Model
+package import Store
 
 /// What a drone's hello and the store's rows come to together. Pure.
 ///
 /// Both sides converge by level: whatever was missed while they were apart is seen in the difference of the two lists,
 /// and a hello that is repeated changes nothing more.
-struct Reconciliation: Equatable {
+package struct Reconciliation: Equatable, Sendable {
     /// A state to record.
-    struct Record: Equatable {
-        let backend: BackendID
-        let state: BackendState
+    package struct Record: Equatable, Sendable {
+        package let backend: BackendID
+        package let fencingToken: FencingToken
+        package let state: BackendState
     }
 
     /// An end to ask the drone for.
-    struct End: Equatable {
-        let backend: BackendID
-        let end: DesiredEnd
+    package struct End: Equatable, Sendable {
+        package let backend: BackendID
+        package let end: DesiredEnd
     }
 
     /// A report that the drone need not repeat.
-    struct Saved: Equatable {
-        let backend: String
-        let status: BackendStatus
+    package struct Saved: Equatable, Sendable {
+        package let backend: String
+        package let status: BackendStatus
     }
 
     /// Backends that the drone has and shall keep. It kills any other.
-    var keep: [BackendID] = []
+    package var keep: [BackendID] = []
     /// Reported states that are further than the rows', and the ends of what the drone does not have any more.
-    var record: [Record] = []
+    package var record: [Record] = []
     /// Backends that were promised and that the drone never heard of.
-    var spawn: [BackendRow] = []
+    package var spawn: [BackendRow] = []
     /// Ends that were asked for while the drone was away, and those that it had begun and forgot in a restart.
-    var terminate: [End] = []
+    package var terminate: [End] = []
     /// What to acknowledge.
-    var saved: [Saved] = []
+    package var saved: [Saved] = []
 
     /// - Parameters:
     ///   - drone: who said hello.
     ///   - reports: what it has.
     ///   - live: the rows of its backends that have not terminated.
-    init(_ drone: DroneName, reports: [BackendReport], live: [BackendRow]) {
+    package init(_ drone: DroneName, reports: [BackendReport], live: [BackendRow]) {
         let rows = Dictionary(live.map { ($0.id.text, $0) }, uniquingKeysWith: { first, _ in first })
         var reported: Set<String> = []
         for report in reports {
@@ -52,7 +53,7 @@ struct Reconciliation: Equatable {
             reported.insert(report.backend)
             saved.append(Saved(report))
             if report.state.status > row.state.status {
-                record.append(Record(backend: row.id, state: row.completing(report.state)))
+                record.append(Record(row, row.completing(report.state)))
             }
             if report.state.status == .terminated { continue }
             keep.append(row.id)
@@ -80,14 +81,20 @@ struct Reconciliation: Equatable {
             let state = BackendState(
                 .terminated, reason: .lost, kind: row.state.kind,
                 message: "Its drone came back without it.")
-            record.append(Record(backend: row.id, state: state))
+            record.append(Record(row, state))
         } else if let end = row.desiredEnd {
             let state = BackendState(
                 .terminated, reason: end.reason, kind: end.kind, message: "It was ended before its drone heard of it.")
-            record.append(Record(backend: row.id, state: state))
+            record.append(Record(row, state))
         } else {
             spawn.append(row)
         }
+    }
+}
+
+extension Reconciliation.Record {
+    fileprivate init(_ row: BackendRow, _ state: BackendState) {
+        self.init(backend: row.id, fencingToken: row.fencingToken, state: state)
     }
 }
 
@@ -98,7 +105,7 @@ extension Reconciliation.Saved {
 extension BackendRow {
     /// A reported state with why its end was asked for, where the drone process that was asked is not the one that
     /// reports it: that one only knows that it was.
-    func completing(_ report: BackendState) -> BackendState {
+    package func completing(_ report: BackendState) -> BackendState {
         guard report.endReason == .endedByDrone, let reason = state.reason ?? desiredEnd?.reason else { return report }
         var completed = report
         completed.reason = reason
@@ -109,14 +116,14 @@ extension BackendRow {
 }
 
 /// What a single state report comes to, given what the store said. Pure.
-enum ReportAnswer: Equatable {
+package enum ReportAnswer: Equatable {
     /// The drone may forget it.
     case saved
     /// The store knows no such backend of this drone as running: it must not run.
     case kill
 
     /// - Parameter known: the status of the drone's own backend before the report; nil when it has none of that id.
-    init(_ reported: BackendStatus, known: BackendStatus?) {
+    package init(_ reported: BackendStatus, known: BackendStatus?) {
         switch known {
         case nil, .terminated?: self = reported == .terminated ? .saved : .kill
         default: self = .saved

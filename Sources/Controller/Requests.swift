@@ -3,8 +3,19 @@ import Linux
 import Model
 import Store
 
-/// The way of a request to the part that answers it, and the answers that need no part of their own.
-extension Controller {
+/// The HTTP API: the way of a request to the part that answers it, and the form of the answers.
+final class ControllerAPI {
+    let controller: Controller
+    private let acceptor: LinkAcceptor
+
+    init(_ controller: Controller) {
+        self.controller = controller
+        acceptor = LinkAcceptor(controller)
+    }
+
+    private var configuration: ControllerConfiguration { controller.configuration }
+    private var store: any ControllerStore { controller.store }
+
     func handle(_ request: Request, _ responder: Responder) {
         let segments = request.pathSegments ?? []
         let caller = Caller(
@@ -29,8 +40,8 @@ extension Controller {
         case .backendStatus(let backend): answerStatus(backend, caller)
         case .statusStream(let backend):
             let last = request.fields["last-event-id"].flatMap(BackendStatus.init)
-            streams.open(backend, after: last, caller)
-        case .connect: connects.connect(try ConnectBody.decode(request), caller)
+            follow(backend, after: last, caller)
+        case .connect: controller.connect(try ConnectBody.decode(request), HTTPConnectCaller(caller))
         case .terminate(let backend, let kind): terminate(backend, kind, caller)
         case .backends: try list(request, caller)
         case .clusterState(let cluster): answerState(cluster, caller)
@@ -41,7 +52,7 @@ extension Controller {
 
     /// Healthy means that the database answers.
     private func ifStoreAnswers(_ caller: Caller, _ answer: @escaping () -> Response) {
-        store.perform({ store throws(StoreError) in _ = try store.dronesWithLiveBackends() }) { result in
+        store.perform({ store throws(StoreError) in _ = try store.drones(after: nil, limit: 1) }) { result in
             switch result {
             case .success: caller.answer(answer())
             case .failure(let error): caller.refuse(error)
@@ -60,22 +71,30 @@ extension Controller {
         }
     }
 
-    /// Asked for, not done: the drone is told, now or when it returns, and reports when it is so.
     private func terminate(_ id: BackendID, _ kind: TerminationKind, _ caller: Caller) {
-        store.perform({ store throws(StoreError) in
-            try store.requestEnd(of: id, DesiredEnd(kind: kind, reason: .external))
-        }) { [weak self] result in
+        controller.terminate(id, kind) { result in
             switch result {
             case .failure(let error): caller.refuse(error)
             case .success(.unknownBackend): caller.refuse(.noBackend(id.text))
-            case .success(.alreadyTerminated): caller.answer(Answer.null)
-            case .success(.requested(let row)):
-                Log.write(.info, "termination-requested", ["backend": id.text, "kind": kind.rawValue])
-                if let end = row.desiredEnd {
-                    self?.links.send(
-                        .terminate(backend: id.text, kind: end.kind, reason: end.reason), to: row.spec.drone)
+            case .success(.alreadyTerminated), .success(.requested): caller.answer(Answer.null)
+            }
+        }
+    }
+
+    /// A client that comes back with `Last-Event-ID: terminated` is answered 204, which tells an EventSource not to come
+    /// again (HTML Standard, section 9.2.3). An unknown backend is 404 and not, as in the reference, a stream on which
+    /// nothing ever comes.
+    private func follow(_ backend: BackendID, after last: BackendStatus?, _ caller: Caller) {
+        store.perform({ store throws(StoreError) in try store.history(of: backend, after: 0) }) { [weak self] result in
+            switch result {
+            case .failure(let error): caller.refuse(error)
+            case .success(let lines) where lines.isEmpty: caller.refuse(.noBackend(backend.text))
+            case .success(let lines):
+                if last == .terminated, lines.last?.state.status == .terminated {
+                    caller.answer(Response(status: 204))
+                } else if let self {
+                    StatusStreamResponse.start(controller.streams, backend, lines, after: last, caller)
                 }
-                caller.answer(Answer.null)
             }
         }
     }
@@ -116,49 +135,51 @@ extension Controller {
 
     private func trafficRow(_ row: BackendList.Backend) -> BackendTraffic? {
         guard let id = try? BackendID(row.id), let drone = try? DroneName(row.drone) else { return nil }
-        return traffic.traffic(of: id, on: drone)
+        return controller.traffic.traffic(of: id, on: drone)
     }
 
     private func answerState(_ cluster: ClusterName, _ caller: Caller) {
-        store.perform({ store throws(StoreError) in try store.drones() }) { [weak self] result in
+        store.perform({ store throws(StoreError) in try store.drones(after: nil, limit: .max) }) { [weak self] result in
             guard let self else { return }
             switch result {
             case .failure(let error): caller.refuse(error)
             case .success(let rows):
-                let counts = Dictionary(
-                    rows.map { ($0.name, $0.backendCount) }, uniquingKeysWith: { first, _ in first })
-                let drones = sessions.linked.filter { $0.cluster == cluster }.map { state(of: $0, counts) }
+                let drones = rows.filter { $0.greeting.cluster == cluster }.compactMap(state)
                 caller.answer(Answer.json(ClusterState(drones: drones)))
             }
         }
     }
 
-    private func state(of drone: LinkedDrone, _ counts: [DroneName: Int64]) -> ClusterState.Drone {
-        ClusterState.Drone(
-            draining: drone.willingness == .draining,
-            lastHeartbeatAge: sessions.silence(of: drone.name, now: .now)?.components.seconds ?? 0,
-            backendCount: counts[drone.name] ?? 0,
+    /// - Returns: nil for a drone that nobody hears.
+    private func state(of row: DroneRow) -> ClusterState.Drone? {
+        let now = controller.clock.now
+        switch controller.sessions.health(of: row.name, now: now) {
+        case .linked, .elsewhere: break
+        case .silent, .away: return nil
+        }
+        return ClusterState.Drone(
+            draining: row.willingness.isDraining,
+            lastHeartbeatAge: controller.sessions.silence(of: row.name, now: now)?.components.seconds ?? 0,
+            backendCount: row.backendCount,
             node: ClusterState.Node(
-                name: ["Drone": drone.name.text], planeVersion: drone.version, planeHash: "unknown", controller: name))
+                name: ["Drone": row.name.text], planeVersion: row.greeting.version, planeHash: "unknown",
+                controller: row.controller?.text ?? controller.name.text))
     }
 
     private func acceptDrone(_ cluster: ClusterName, _ caller: Caller) throws(Failure) {
         guard caller.responder.canAcceptWebSocket else {
             throw Failure(.invalidRequest, status: 426, "This address speaks WebSocket, version 13.")
         }
-        links.accept(cluster, caller.responder)
+        acceptor.accept(cluster, caller.responder, owner: nil)
     }
 
     private func drain(_ cluster: ClusterName, _ drone: DroneName, _ caller: Caller) {
-        store.perform({ store throws(StoreError) in try store.set(.draining, of: drone, in: cluster) }) {
-            [weak self] result in
+        controller.drain(drone, in: cluster) { result in
             switch result {
             case .failure(let error): caller.refuse(error)
-            case .success(nil): caller.refuse(Failure(.notFound, "Drone does not exist: \"\(drone)\"."))
-            case .success(let updated?):
-                self?.sessions.set(.draining, of: drone)
-                Log.write(.info, "draining", ["drone": drone.text])
-                caller.answer(Answer.json(["updated": updated]))
+            case .success(.unknownDrone): caller.refuse(Failure(.notFound, "Drone does not exist: \"\(drone)\"."))
+            case .success(.changed): caller.answer(Answer.json(["updated": true]))
+            case .success(.asItWas): caller.answer(Answer.json(["updated": false]))
             }
         }
     }

@@ -1,92 +1,91 @@
 import HTTP
-import Model
-import Store
+package import Model
+package import Store
+
+/// Whoever follows a backend's states.
+package protocol StatusListener: AnyObject {
+    /// A state is durable.
+    func send(_ line: HistoryRow)
+    /// Nothing has happened for a while.
+    func keepAlive()
+    /// Nothing can follow any more.
+    func finish()
+}
 
 /// The open `status-stream`s: replay, then every state as it becomes durable.
 ///
 /// A stream ends after `terminated`: nothing can follow. The reference's never ends, and leaves a connection per
-/// viewer of every dead backend. A client that comes back with `Last-Event-ID: terminated` is answered 204, which tells
-/// an EventSource not to come again (HTML Standard, section 9.2.3). An unknown backend is 404 and not, as there, a
-/// stream on which nothing ever comes.
-final class StatusStreams {
+/// viewer of every dead backend.
+package final class StatusStreams {
     private final class Subscriber {
-        let writer: StreamWriter
-        var last: BackendStatus?
+        let number: UInt64
+        let listener: any StatusListener
+        /// The furthest state that it was sent, or has from before.
+        private var last: BackendStatus?
 
-        init(_ writer: StreamWriter, last: BackendStatus?) {
-            self.writer = writer
+        init(_ number: UInt64, _ listener: any StatusListener, after last: BackendStatus?) {
+            self.number = number
+            self.listener = listener
             self.last = last
+        }
+
+        func send(_ line: HistoryRow) {
+            let status = line.state.status
+            if let last, status <= last { return }
+            last = status
+            listener.send(line)
+            if status == .terminated { listener.finish() }
         }
     }
 
     private unowned let controller: Controller
-    private var subscribers: [BackendID: [ObjectIdentifier: Subscriber]] = [:]
+    private var subscribers: [BackendID: [Subscriber]] = [:]
+    private var lastNumber: UInt64 = 0
 
-    init(_ controller: Controller) {
-        self.controller = controller
-        keepAlive()
+    init(_ controller: Controller) { self.controller = controller }
+
+    func start() { keepAlive() }
+
+    /// Names one listener for as long as it listens.
+    package struct Subscription: Hashable, Sendable {
+        fileprivate let backend: BackendID
+        fileprivate let number: UInt64
     }
 
-    /// Answers a request for a stream. - Parameter last: of `Last-Event-ID`; states up to it are not sent again.
-    func open(_ backend: BackendID, after last: BackendStatus?, _ caller: Caller) {
-        controller.store.perform({ store throws(StoreError) -> [HistoryRow] in
-            try store.history(of: backend, after: 0)
-        }) { [self] result in
-            switch result {
-            case .failure(let error): caller.refuse(error)
-            case .success(let lines) where lines.isEmpty:
-                caller.refuse(.noBackend(backend.text))
-            case .success(let lines):
-                if last == .terminated, lines.last?.state.status == .terminated {
-                    caller.answer(Response(status: 204))
-                } else {
-                    start(backend, lines, after: last, caller)
-                }
-            }
-        }
+    /// Begins a stream with what is known, to be called from inside the completion of the job that read it: completions
+    /// come in the order of their jobs, so a state that is not in `lines` is published after this.
+    /// - Parameters:
+    ///   - lines: the history until now.
+    ///   - last: states up to it are not sent again.
+    package func add(
+        _ listener: any StatusListener, to backend: BackendID, _ lines: [HistoryRow], after last: BackendStatus?
+    ) -> Subscription {
+        lastNumber += 1
+        let subscriber = Subscriber(lastNumber, listener, after: last)
+        subscribers[backend, default: []].append(subscriber)
+        for line in lines { subscriber.send(line) }
+        return Subscription(backend: backend, number: lastNumber)
     }
 
-    /// No state falls between replay and what follows: completions of the store come in the order of their jobs, so a
-    /// state that is not in `lines` is published after this.
-    private func start(_ backend: BackendID, _ lines: [HistoryRow], after last: BackendStatus?, _ caller: Caller) {
-        let key = Key()
-        let head = Response(
-            status: 200, fields: ["content-type": "text/event-stream", "cache-control": "no-store"])
-        let writer = caller.stream(head) { [weak self] in
-            self?.forget(backend, ObjectIdentifier(key))
-        }
-        guard writer.isOpen else { return }
-        let subscriber = Subscriber(writer, last: last)
-        subscribers[backend, default: [:]][ObjectIdentifier(key)] = subscriber
-        for line in lines { send(line, to: subscriber) }
+    /// Ends a stream's listening. Twice does nothing.
+    package func remove(_ subscription: Subscription) {
+        subscribers[subscription.backend]?.removeAll { $0.number == subscription.number }
+        if subscribers[subscription.backend]?.isEmpty == true { subscribers[subscription.backend] = nil }
     }
 
-    /// Identifies a stream for as long as its end may be told.
-    private final class Key {}
-
-    /// A state is durable.
+    /// A state is durable. One that is not further than the last is passed over.
     func publish(_ line: HistoryRow, of backend: BackendID) {
-        for subscriber in (subscribers[backend] ?? [:]).values { send(line, to: subscriber) }
+        for subscriber in subscribers[backend] ?? [] { subscriber.send(line) }
     }
 
-    private func send(_ line: HistoryRow, to subscriber: Subscriber) {
-        let status = line.state.status
-        if let last = subscriber.last, status <= last { return }
-        subscriber.last = status
-        subscriber.writer.send(ServerSentEvent(id: status.rawValue, data: JSONText.text(of: line.entry)))
-        if status == .terminated { subscriber.writer.close() }
-    }
-
-    private func forget(_ backend: BackendID, _ key: ObjectIdentifier) {
-        subscribers[backend]?[key] = nil
-        if subscribers[backend]?.isEmpty == true { subscribers[backend] = nil }
-    }
+    /// Backends that somebody follows.
+    var watched: [BackendID] { Array(subscribers.keys) }
 
     private func keepAlive() {
-        controller.loop.schedule(after: ControllerConfiguration.keepAliveInterval) { [weak self] in
+        controller.after(ControllerConfiguration.keepAliveInterval) { [weak self] in
             guard let self else { return }
-            for streams in Array(subscribers.values) {
-                for subscriber in Array(streams.values) { subscriber.writer.sendKeepAlive() }
+            for subscriber in subscribers.values.flatMap(\.self).sorted(by: { $0.number < $1.number }) {
+                subscriber.listener.keepAlive()
             }
             keepAlive()
         }

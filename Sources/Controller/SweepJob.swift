@@ -19,15 +19,17 @@ struct SweepJob: Sendable {
         }
         if row.desiredEnd == nil, row.connects > connects { return .inUse(connects: row.connects) }
         switch try store.requestEnd(of: backend, DesiredEnd(kind: .soft, reason: .swept)) {
-        case .requested(let row): return .end(row.desiredEnd ?? DesiredEnd(kind: .soft, reason: .swept))
+        case .requested(let row): return .ordered(row)
         case .alreadyTerminated, .unknownBackend: return .end(DesiredEnd(kind: .hard, reason: .lost))
         }
     }
 }
 
 /// What a sweep comes to.
-enum SweepAnswer: Equatable, Sendable {
-    /// The backend ends; it is on its row, or there is none.
+enum SweepAnswer: Sendable {
+    /// The backend ends, as its row says now.
+    case ordered(BackendRow)
+    /// The drone has no such backend that could live.
     case end(DesiredEnd)
     /// A connect that the drone had not heard of was answered with it.
     case inUse(connects: Int64)
@@ -35,6 +37,9 @@ enum SweepAnswer: Equatable, Sendable {
     /// What the drone is told.
     func message(about backend: BackendID) -> ControllerMessage {
         switch self {
+        case .ordered(let row):
+            .terminate(
+                backend: backend.text, kind: row.desiredEnd?.kind ?? .soft, reason: row.desiredEnd?.reason ?? .swept)
         case .end(let end): .terminate(backend: backend.text, kind: end.kind, reason: end.reason)
         case .inUse(let connects): .inUse(backend: backend.text, connects: connects)
         }

@@ -18,7 +18,9 @@ struct ControllerCommand: Subcommand {
             database, port, host, controllerURL, defaultCluster, bestOf, ProcessIdentity.user,
         ] + LeaseFlags.all + [ProcessLifetime.flag])
 
-    private static let database = Flag("--db", .required("FILE"), "the SQLite database, also as sqlite:FILE")
+    private static let database = Flag(
+        "--db", .required("FILE|URL"),
+        "the SQLite database, also as sqlite:FILE; or postgres://…, which several controllers may share")
     private static let port = Flag(
         "--port", .value("PORT", default: "8080"),
         "where the API listens; 0 takes a free one (then with --controller-url)")
@@ -35,7 +37,6 @@ struct ControllerCommand: Subcommand {
 
     init(_ arguments: Arguments) throws(UsageError) {
         let address = try AddressFlags.address(arguments, host: Self.host, port: Self.port)
-        let path = arguments.required(Self.database)
         let given = arguments.text(Self.controllerURL)
         if address.port == 0, given == nil {
             throw arguments.wrong("--port 0 takes a port that nobody knows beforehand; say --controller-url too")
@@ -50,7 +51,7 @@ struct ControllerCommand: Subcommand {
         }
         configuration = ControllerConfiguration(
             address: address, controllerURL: url.hasSuffix("/") ? String(url.dropLast()) : url,
-            databasePath: path.hasPrefix("sqlite:") ? String(path.dropFirst("sqlite:".count)) : path,
+            database: ControllerConfiguration.Database(arguments.required(Self.database)),
             version: planeVersion)
         configuration.defaultCluster = try arguments.checked(Self.defaultCluster) { (text) throws(InvalidValue) in
             try ClusterName(text)

@@ -1,0 +1,10 @@
+import Model
+
+/// The frames of the drone link: JSON, one message each.
+enum LinkCoding {
+    /// What is sent to a drone.
+    static func text(of message: ControllerMessage) -> String { JSONText.text(of: message) }
+
+    /// What a drone sent; nil when it is not a message of the link.
+    static func message(from text: String) -> DroneMessage? { JSONText.value(DroneMessage.self, from: text) }
+}
