@@ -18,6 +18,7 @@ enum Answer {
         var response = json(body, status: failure.status)
         if let seconds = failure.retryAfterSeconds { response.fields.set("retry-after", String(seconds)) }
         if !failure.allow.isEmpty { response.fields.set("allow", failure.allow.joined(separator: ", ")) }
+        if let authenticate = failure.authenticate { response.fields.set("www-authenticate", authenticate) }
         return response
     }
 

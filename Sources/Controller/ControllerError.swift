@@ -8,6 +8,8 @@ public enum ControllerError: Error, CustomStringConvertible {
     case listen(HTTPServer.ListenError)
     /// Its database is not to be had.
     case store(StoreError)
+    /// Whom to let in cannot be told, or must not be so; a sentence.
+    case access(String)
     /// A system call failed that should not.
     case system(SystemError)
 
@@ -16,6 +18,7 @@ public enum ControllerError: Error, CustomStringConvertible {
         switch self {
         case .listen(let error): "\(error)"
         case .store(let error): "\(error)"
+        case .access(let sentence): sentence
         case .system(let error): "\(error)"
         }
     }

@@ -19,6 +19,13 @@ enum Endpoint: Equatable {
     /// Whether pages of any origin may read the answer.
     static func isPublic(_ segments: [String]) -> Bool { segments.first == "pub" }
 
+    /// What kind of thing a path is about, known or not: what is not public is let in before it is looked at.
+    static func area(_ segments: [String]) -> AccessDecision.Area {
+        if isPublic(segments) { return .open }
+        return segments.count == 4 && segments[0] == "ctrl" && segments[1] == "c" && segments[3] == "drone-socket"
+            ? .droneSocket : .api
+    }
+
     static func find(_ method: RequestMethod, _ segments: [String]) throws(Failure) -> Endpoint {
         if isPublic(segments), method == .options { return .preflight }
         switch segments.count {
