@@ -8,12 +8,18 @@ import Testing
 @Suite struct ConnectDecisionTests {
     private func decide(
         _ request: ConnectRequest, holder: BackendRow? = nil, isIDUsed: Bool = false,
-        linked: [LinkedDrone] = [Values.linked("dr-1")], defaultCluster: ClusterName? = Values.cluster()
+        drones: [KnownDrone] = [Values.known("dr-1")], defaultCluster: ClusterName? = Values.cluster(),
+        now: Int64 = 0
     ) -> ConnectDecision {
-        var random = SeededGenerator(state: 1)
+        var random = SeededGenerator(seed: 1)
         return ConnectDecision.decide(
-            request, holder: holder, isIDUsed: isIDUsed, linked: linked, defaultCluster: defaultCluster, bestOf: 2,
-            random: &random)
+            request, holder: holder, isIDUsed: isIDUsed, drones: DroneView(drones), defaultCluster: defaultCluster,
+            nowMilliseconds: now, random: &random)
+    }
+
+    private func place(_ decision: ConnectDecision) -> (drones: [DroneName], cluster: ClusterName)? {
+        guard case .spawn(let candidates, _, let cluster, _) = decision else { return nil }
+        return (candidates.map(\.drone), cluster)
     }
 
     private let held = ConnectRequest(key: Values.key("k"))
@@ -79,20 +85,14 @@ import Testing
     @Test("The cluster is the request's, else the default, else an error")
     func cluster() {
         #expect(decide(spawning, defaultCluster: nil) == .refuse(.noCluster))
-        guard case .spawn(on: [Values.drone("dr-1")], in: Values.cluster(), _) = decide(spawning) else {
-            Issue.record("it does not spawn")
-            return
-        }
+        #expect(place(decide(spawning))?.drones == [Values.drone("dr-1")])
+        #expect(place(decide(spawning))?.cluster == Values.cluster())
         var elsewhere = spawning
         elsewhere.spawn?.cluster = Values.cluster("elsewhere")
-        let drones = [Values.linked("dr-1"), Values.linked("dr-2", cluster: Values.cluster("elsewhere"))]
-        guard
-            case .spawn(on: [Values.drone("dr-2")], in: Values.cluster("elsewhere"), _) = decide(
-                elsewhere, linked: drones)
-        else {
-            Issue.record("it does not spawn elsewhere")
-            return
-        }
+        let drones = [Values.known("dr-1"), Values.known("dr-2", cluster: Values.cluster("elsewhere"))]
+        let found = place(decide(elsewhere, drones: drones))
+        #expect(found?.drones == [Values.drone("dr-2")])
+        #expect(found?.cluster == Values.cluster("elsewhere"))
     }
 
     @Test("An id that is in use is refused before anything is written")
@@ -108,11 +108,11 @@ import Testing
             "\(Failure(.noDrone(Placement.NoDrone(cluster: Values.cluster(), pool: "", image: Values.image()))).message)"
                 == "No drone is connected, so there is nowhere to start the backend.")
         let drones = [
-            Values.linked("dr-1", cluster: Values.cluster("x")), Values.linked("dr-2", pool: "gpu"),
-            Values.linked("dr-3", pool: "gpu"), Values.linked("dr-4", willingness: .draining),
-            Values.linked("dr-5", images: ["other"]),
+            Values.known("dr-1", cluster: Values.cluster("x")), Values.known("dr-2", pool: "gpu"),
+            Values.known("dr-3", pool: "gpu"), Values.known("dr-4", willingness: .draining(endAtMilliseconds: nil)),
+            Values.known("dr-5", images: ["other"]),
         ]
-        guard case .refuse(let refusal) = decide(spawning, linked: drones) else {
+        guard case .refuse(let refusal) = decide(spawning, drones: drones) else {
             Issue.record("it spawns")
             return
         }
@@ -121,7 +121,7 @@ import Testing
         #expect(failure.status == 500)
         #expect(
             failure.message
-                == "No drone can take the backend: of 5 connected, 1 not in cluster localhost:9090, 2 not in pool \"\", "
+                == "No drone can take the backend: of 5 known, 1 not in cluster localhost:9090, 2 not in pool \"\", "
                 + "1 without the image python-repl, 1 draining.")
     }
 
@@ -130,10 +130,10 @@ import Testing
         var request = spawning
         request.spawn?.executable.image = Values.image("nope")
         let drones = [
-            Values.linked("dr-1", images: ["b", "a"]), Values.linked("dr-2", images: ["b"]),
-            Values.linked("dr-3", cluster: Values.cluster("x"), images: ["nope"]),
+            Values.known("dr-1", images: ["b", "a"]), Values.known("dr-2", images: ["b"]),
+            Values.known("dr-3", cluster: Values.cluster("x"), images: ["nope"]),
         ]
-        guard case .refuse(let refusal) = decide(request, linked: drones) else {
+        guard case .refuse(let refusal) = decide(request, drones: drones) else {
             Issue.record("it spawns")
             return
         }
@@ -155,11 +155,11 @@ import Testing
         var request = spawning
         request.spawn?.lifetimeLimitSeconds = 7200
         let drones = [
-            Values.linked("dr-1", ceilings: ceilings(lifetime: 3600)), Values.linked("dr-2", images: ["other"]),
-            Values.linked("dr-3", pool: "gpu"),
-            Values.linked("dr-4", ceilings: ceilings(lifetime: 60), willingness: .draining),
+            Values.known("dr-1", ceilings: ceilings(lifetime: 3600)), Values.known("dr-2", images: ["other"]),
+            Values.known("dr-3", pool: "gpu"),
+            Values.known("dr-4", ceilings: ceilings(lifetime: 60), willingness: .draining(endAtMilliseconds: nil)),
         ]
-        guard case .refuse(let refusal) = decide(request, linked: drones) else {
+        guard case .refuse(let refusal) = decide(request, drones: drones) else {
             Issue.record("it spawns")
             return
         }
@@ -174,39 +174,18 @@ import Testing
     func someDroneAllows() {
         var request = spawning
         request.spawn?.lifetimeLimitSeconds = 7200
-        let tight = Values.linked("dr-1", ceilings: ceilings(lifetime: 3600))
-        let wide = Values.linked("dr-2", ceilings: ceilings(lifetime: nil))
-        guard case .spawn(on: [Values.drone("dr-2")], _, _) = decide(request, linked: [tight, wide]) else {
-            Issue.record("it does not go where it is allowed")
-            return
-        }
+        let tight = Values.known("dr-1", ceilings: ceilings(lifetime: 3600))
+        let wide = Values.known("dr-2", ceilings: ceilings(lifetime: nil))
+        #expect(place(decide(request, drones: [tight, wide]))?.drones == [Values.drone("dr-2")])
         var draining = wide
-        draining.willingness = .draining
-        guard case .refuse(.noDrone(let reasons)) = decide(request, linked: [tight, draining]) else {
+        draining.willingness = .draining(endAtMilliseconds: nil)
+        guard case .refuse(.noDrone(let reasons)) = decide(request, drones: [tight, draining]) else {
             Issue.record("it is called a mistake")
             return
         }
         #expect(
             "\(reasons)"
-                == "No drone can take the backend: of 2 connected, 1 whose policy allows less than was asked for, "
+                == "No drone can take the backend: of 2 known, 1 whose policy allows less than was asked for, "
                 + "1 draining")
-    }
-
-    @Test("Placement draws different drones, each eligible one in time, and never more than asked for")
-    func draw() {
-        var random = SeededGenerator(state: 7)
-        let drones = (1...9).map { Values.linked("dr-\($0)", willingness: $0 == 5 ? .draining : .accepting) }
-        var seen: Set<DroneName> = []
-        for _ in 0..<200 {
-            let placement = Placement.choose(
-                cluster: Values.cluster(), Values.spawn(), among: drones, bestOf: 2, random: &random)
-            guard case .shortlist(let names) = placement else {
-                Issue.record("nothing was drawn")
-                return
-            }
-            #expect(names.count == 2 && names[0] != names[1])
-            seen.formUnion(names)
-        }
-        #expect(seen == Set(drones.map(\.name)).subtracting([Values.drone("dr-5")]))
     }
 }

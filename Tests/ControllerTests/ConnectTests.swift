@@ -131,7 +131,7 @@ import Testing
         let drone = try await TestDrone(site)
         _ = try await drone.welcomed()
         let first = try await site.connect(key: "k").connected()
-        try await drone.report(first.backendID, BackendState(.ready))
+        try await drone.report(first, BackendState(.ready))
         #expect(try await site.post("/ctrl/b/\(first.backendID)/soft-terminate").body == Array("null".utf8))
         try await drone.next {
             if case .terminate(first.backendID, .soft, .external) = $0 { () } else { nil }
@@ -141,8 +141,8 @@ import Testing
         #expect(refused.status == 409)
         #expect(try refused.error().kind == .keyUnheldNoSpawnConfig)
         async let waiting = site.connect(key: "k").connected()
-        try await drone.report(first.backendID, BackendState(.terminating, reason: .external, kind: .soft))
-        try await drone.report(first.backendID, BackendState(.terminated, reason: .external, kind: .soft))
+        try await drone.report(first, BackendState(.terminating, reason: .external, kind: .soft))
+        try await drone.report(first, BackendState(.terminated, reason: .external, kind: .soft))
         let second = try await waiting
         #expect(second.spawned)
         #expect(second.backendID != first.backendID)

@@ -23,7 +23,7 @@ import Testing
         var backends: [ConnectResponse] = []
         for key in ["kept", "lost", "unheard"] { backends.append(try await site.connect(key: key).connected()) }
         let (kept, lost, unheard) = (backends[0], backends[1], backends[2])
-        for backend in [kept, lost] { try await drone.report(backend.backendID, BackendState(.ready)) }
+        for backend in [kept, lost] { try await drone.report(backend, BackendState(.ready)) }
         drone.close()
         let stranger = BackendReport(backend: "stranger", fencingToken: 99, state: BackendState(.ready))
         let returned = try await TestDrone(site, backends: [report(kept, .ready), stranger])
@@ -48,9 +48,9 @@ import Testing
         let first = try await site.connect(
             #"{"key":{"name":"k"},"user":"ada","spawn_config":{"executable":{"image":"python-repl"}}}"#
         ).connected()
-        try await drone.report(first.backendID, BackendState(.ready))
+        try await drone.report(first, BackendState(.ready))
         let gone = try await site.connect(key: "gone").connected()
-        try await drone.report(gone.backendID, BackendState(.terminated))
+        try await drone.report(gone, BackendState(.terminated))
         try await site.stop()
 
         site = try await TestSite(folder: folder)
@@ -75,7 +75,7 @@ import Testing
         let drone = try await TestDrone(site)
         _ = try await drone.welcomed()
         let backend = try await site.connect(key: "k").connected()
-        try await drone.report(backend.backendID, BackendState(.ready))
+        try await drone.report(backend, BackendState(.ready))
         drone.close()
         while await drone.next() != nil {}
         #expect(try await site.post("/ctrl/b/\(backend.backendID)/hard-terminate").status == 200)
@@ -94,7 +94,7 @@ import Testing
         let silent = try await TestDrone(site)
         _ = try await silent.welcomed()
         let first = try await site.connect(key: "k").connected()
-        try await silent.report(first.backendID, BackendState(.ready))
+        try await silent.report(first, BackendState(.ready))
         let stream = try StatusStreamTests.Listener(site, first.backendID)
         #expect(try await stream.rest() == ["scheduled", "ready", "terminated"])
         while await silent.next() != nil {}
@@ -117,7 +117,7 @@ import Testing
         let drone = try await TestDrone(site)
         _ = try await drone.welcomed()
         let backend = try await site.connect(key: "k").connected()
-        try await drone.report(backend.backendID, BackendState(.ready))
+        try await drone.report(backend, BackendState(.ready))
         let clock = ContinuousClock()
         let start = clock.now
         while clock.now - start < .milliseconds(4500) { _ = try await drone.all() }
@@ -131,7 +131,7 @@ import Testing
         let drone = try await TestDrone(site)
         _ = try await drone.welcomed()
         let first = try await site.connect(key: "k").connected()
-        try await drone.report(first.backendID, BackendState(.ready))
+        try await drone.report(first, BackendState(.ready))
         drone.close()
         while await drone.next() != nil {}
         async let waiting = site.connect(key: "k").connected()
@@ -178,7 +178,7 @@ import Testing
             if case .routeAnswer(backend.token, let grant) = $0 { Optional.some(grant) } else { nil }
         }
         #expect(answer == nil)
-        try await drone.report(backend.backendID, BackendState(.terminated))
+        try await drone.report(backend, BackendState(.terminated))
         #expect(try await ask(backend.token) == nil)
         try await site.stop()
     }
@@ -199,7 +199,7 @@ import Testing
             }
         }
         let first = try await site.connect(key: "k").connected()
-        try await drone.report(first.backendID, BackendState(.ready))
+        try await drone.report(first, BackendState(.ready))
         let again = try await site.connect(key: "k").connected()
         #expect(again.backendID == first.backendID)
         #expect(try await ask(first.backendID, 1, drone) == .inUse(backend: first.backendID, connects: 2))
@@ -213,7 +213,7 @@ import Testing
         // From here on connects wait for the successor, and asking again changes nothing.
         async let waiting = site.connect(key: "k").connected()
         #expect(try await ask(first.backendID, 0, drone) == end)
-        try await drone.report(first.backendID, BackendState(.terminated, reason: .swept, kind: .soft))
+        try await drone.report(first, BackendState(.terminated, reason: .swept, kind: .soft))
         let successor = try await waiting
         #expect(successor.spawned && successor.backendID != first.backendID)
         try await site.stop()
@@ -226,7 +226,7 @@ import Testing
         _ = try await owner.welcomed()
         _ = try await other.welcomed()
         let backend = try await site.connect(key: "k").connected()
-        other.send(.state(backend: backend.backendID, state: BackendState(.ready)))
+        other.send(.state(backend: backend.backendID, fencingToken: backend.fencingToken, state: BackendState(.ready)))
         try await other.next { if case .terminate(backend.backendID, .hard, .lost) = $0 { () } else { nil } }
         #expect(try await status(site, backend.backendID) == .string("scheduled"))
         try await site.stop()
@@ -247,7 +247,8 @@ import Testing
     private static let secondHello = JSONText.text(
         of: DroneMessage.hello(
             DroneHello(
-                name: "dr-1", version: "1", cluster: "localhost:9090", pool: "", session: "s1", images: [],
+                name: "dr-1", version: "1", cluster: "localhost:9090", pool: "", process: "p1", machine: "m1",
+                images: [],
                 backends: [])))
 
     @Test("A hello with a bad name, image or cluster is turned away, and nothing is recorded")
@@ -265,12 +266,12 @@ import Testing
         try await site.stop()
     }
 
-    @Test("A second process of a connected drone's name is turned away; the first stays")
+    @Test("A drone of another machine is turned away while the first one's session lives; the first stays")
     func sameName() async throws {
         let site = try await TestSite()
-        let first = try await TestDrone(site, session: "a")
+        let first = try await TestDrone(site, machine: "m1")
         _ = try await first.welcomed()
-        let second = try await TestDrone(site, session: "b")
+        let second = try await TestDrone(site, machine: "m2")
         #expect(await second.next() == nil)
         _ = try await first.all()
         try await site.stop()

@@ -21,7 +21,10 @@ import Testing
         let plan = reconcile(
             [report("b1", .ready), report("b2", .ready)], [Values.row("b1"), Values.row("b2", .loading)])
         #expect(plan.keep.map(\.text) == ["b1", "b2"])
-        #expect(plan.record == [.init(backend: Values.backend("b2"), state: BackendState(.ready))])
+        #expect(
+            plan.record == [
+                .init(backend: Values.backend("b2"), fencingToken: FencingToken(1), state: BackendState(.ready))
+            ])
         #expect(plan.spawn.isEmpty && plan.terminate.isEmpty)
         #expect(plan.saved.map(\.backend) == ["b1", "b2"])
     }
@@ -45,7 +48,7 @@ import Testing
         let exit = BackendState(.terminated, exit: BackendExit(code: 3, signal: nil, outOfMemory: false))
         let plan = reconcile(
             [BackendReport(backend: "b1", fencingToken: 1, state: exit)], [Values.row("b1")])
-        #expect(plan.record == [.init(backend: Values.backend("b1"), state: exit)])
+        #expect(plan.record == [.init(backend: Values.backend("b1"), fencingToken: FencingToken(1), state: exit)])
         #expect(plan.keep.isEmpty)
         #expect(plan.saved.map(\.status) == [.terminated])
     }
@@ -58,7 +61,7 @@ import Testing
         #expect(row.completing(report) == expected)
         #expect(
             reconcile([BackendReport(backend: "b1", fencingToken: 1, state: report)], [row]).record
-                == [.init(backend: row.id, state: expected)])
+                == [.init(backend: row.id, fencingToken: FencingToken(1), state: expected)])
         // What the drone itself had begun comes first.
         row.state = BackendState(.terminating, reason: .swept, kind: .soft)
         #expect(row.completing(report).endReason == .swept)

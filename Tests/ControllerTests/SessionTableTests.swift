@@ -5,109 +5,216 @@ import Testing
 
 @testable import Controller
 
-/// When a drone is there, and when it is given up. Times are seconds of the controller's boot clock; the lease is 60.
+/// When a drone is there, and when its session is to be ended. Times are seconds of the controller's boot clock; the lease
+/// is 60 with a soft deadline of 40.
 @Suite struct SessionTableTests {
     private let one = Values.drone("dr-1")
+    private let machine = Values.greeting("dr-1").machine
+    private let here = Values.controller("co-here")
+    private let there = Values.controller("co-there")
     private let first = LinkID(number: 1)
     private let second = LinkID(number: 2)
 
-    private func table(known: [DroneName] = [], at start: Int = 0) -> SessionTable {
-        SessionTable(lease: .standard, known: known, now: Values.seconds(start))
+    private func table(_ sharing: SessionTable.Sharing = .exclusive) -> SessionTable {
+        SessionTable(lease: .standard, name: here, sharing: sharing)
     }
 
-    private func linked(at time: Int = 0) -> SessionTable {
-        var table = table()
-        _ = table.hello(one, process: "p", link: first, now: Values.seconds(time))
-        _ = table.welcome(Values.linked("dr-1"), link: first)
+    private func linked(_ sharing: SessionTable.Sharing = .exclusive, at time: Int = 0) -> SessionTable {
+        var table = table(sharing)
+        _ = table.greeting(one, machine: machine, link: first)
+        let row = Values.droneRow("dr-1", controller: here)
+        let verdict = table.welcome(row, link: first, isOpen: true, now: Values.seconds(time))
+        #expect(verdict == .linked(replacing: nil))
         return table
+    }
+
+    private func over(_ renewals: Int64 = 1, session: Int64 = 1) -> SessionTable.Over {
+        .init(drone: one, session: SessionNumber(session), renewals: renewals)
     }
 
     @Test("A drone takes orders from its welcome on, not from its hello")
     func welcomeFirst() {
         var table = table()
-        #expect(table.hello(one, process: "p", link: first, now: Values.seconds(0)) == .accepted(replacing: nil))
-        #expect(table.linked.isEmpty)
+        #expect(table.greeting(one, machine: machine, link: first) == nil)
         #expect(table.link(of: one) == nil)
-        let isWelcome = table.welcome(Values.linked("dr-1"), link: first)
-        #expect(isWelcome)
-        #expect(table.linked.map(\.name) == [one])
+        _ = table.welcome(Values.droneRow("dr-1"), link: first, isOpen: true, now: Values.seconds(0))
+        #expect(table.linked == [one])
         #expect(table.link(of: one) == first)
+        #expect(table.health(of: one, now: Values.seconds(0)) == .linked(first))
     }
 
-    @Test("A lease ends an expiry after the last renewal, to the nanosecond")
+    @Test("A session is to be ended an expiry after the last renewal, to the nanosecond, and is named once")
     func expiry() {
         var table = linked()
         #expect(table.renew(one, link: first, now: Values.seconds(59)) == .renewed)
         let nearly = BootInstant(nanoseconds: Values.seconds(119).nanoseconds - 1)
         #expect(table.expire(now: nearly).isEmpty)
-        #expect(table.expire(now: Values.seconds(119)) == [.init(name: one, link: first)])
-        #expect(!table.holdsLease(one))
-        #expect(table.linked.isEmpty)
+        #expect(table.expire(now: Values.seconds(119)) == [over()])
+        #expect(table.expire(now: Values.seconds(120)).isEmpty)
+        #expect(!table.holds(one, SessionNumber(1)))
+        #expect(table.ended(over()) == first)
+        #expect(table.link(of: one) == nil)
         #expect(table.expire(now: Values.seconds(500)).isEmpty)
     }
 
-    @Test("A renewal that comes after the lease's end is refused although no timer has noticed the end")
+    @Test(
+        "A renewal that comes after the session's time is refused although no timer has noticed, and until the end is recorded"
+    )
     func lateRenewal() {
         var table = linked()
         #expect(table.renew(one, link: first, now: Values.seconds(60)) == .expired)
-        #expect(table.expire(now: Values.seconds(60)).map(\.name) == [one])
-        #expect(table.renew(one, link: first, now: Values.seconds(61)) == .superseded)
+        #expect(table.expire(now: Values.seconds(60)) == [over()])
+        table.endFailed(over())
+        #expect(table.renew(one, link: first, now: Values.seconds(61)) == .expired)
+        #expect(table.expire(now: Values.seconds(61)) == [over()])
+        _ = table.ended(over())
+        #expect(table.renew(one, link: first, now: Values.seconds(62)) == .superseded)
+        table.defects = .renewalRevivesExpired
+        var wrong = linked()
+        wrong.defects = .renewalRevivesExpired
+        #expect(wrong.renew(one, link: first, now: Values.seconds(60)) == .renewed)
     }
 
-    @Test("A drone that lost its connection keeps its lease until it is over, and may return")
+    @Test("A drone that lost its connection keeps its session until it is over, and may return")
     func returning() {
         var table = linked()
-        table.closed(one, link: first)
-        #expect(table.holdsLease(one))
-        #expect(table.linked.isEmpty)
-        #expect(table.hello(one, process: "p", link: second, now: Values.seconds(30)) == .accepted(replacing: nil))
-        _ = table.welcome(Values.linked("dr-1"), link: second)
+        let wasItsOwn = table.closed(one, link: first)
+        #expect(wasItsOwn)
+        #expect(table.holds(one, SessionNumber(1)))
+        #expect(table.health(of: one, now: Values.seconds(1)) == .silent)
+        #expect(table.greeting(one, machine: machine, link: second) == nil)
+        let row = Values.droneRow("dr-1", renewals: 2, controller: here)
+        _ = table.welcome(row, link: second, isOpen: true, now: Values.seconds(30))
         #expect(table.expire(now: Values.seconds(89)).isEmpty)
-        #expect(table.expire(now: Values.seconds(90)) == [.init(name: one, link: second)])
+        #expect(table.expire(now: Values.seconds(90)) == [over(2)])
     }
 
-    @Test("The same process replaces its own stale connection; the old one's end then changes nothing")
+    @Test("The same machine replaces its own stale connection; the old one's end then changes nothing")
     func replacing() {
         var table = linked()
-        #expect(table.hello(one, process: "p", link: second, now: Values.seconds(1)) == .accepted(replacing: first))
+        #expect(table.greeting(one, machine: machine, link: second) == first)
         #expect(table.renew(one, link: first, now: Values.seconds(2)) == .superseded)
-        table.closed(one, link: first)
-        let isWelcome = table.welcome(Values.linked("dr-1"), link: second)
-        #expect(isWelcome)
+        let wasItsOwn = table.closed(one, link: first)
+        #expect(!wasItsOwn)
+        let verdict = table.welcome(
+            Values.droneRow("dr-1", renewals: 2), link: second, isOpen: true, now: Values.seconds(2))
+        #expect(verdict == .linked(replacing: nil))
         #expect(table.link(of: one) == second)
     }
 
-    @Test("Another process of the same name is turned away while the first is connected, and let in afterwards")
-    func sameName() {
+    @Test("Another machine's hello leaves the connection as it is until the record says who the drone is")
+    func otherMachine() {
         var table = linked()
-        #expect(table.hello(one, process: "q", link: second, now: Values.seconds(1)) == .nameInUse)
+        let other = Values.greeting("dr-1", machine: "m2").machine
+        #expect(table.greeting(one, machine: other, link: second) == nil)
         #expect(table.link(of: one) == first)
-        table.closed(one, link: first)
-        #expect(table.hello(one, process: "q", link: second, now: Values.seconds(2)) == .accepted(replacing: nil))
+        table.refused(one, link: second)
+        #expect(table.link(of: one) == first)
     }
 
-    @Test("A welcome that comes after the session's end is not given")
+    @Test("A welcome for a connection that is gone, or that a newer hello has followed, is not given")
     func lateWelcome() {
         var table = table()
-        _ = table.hello(one, process: "p", link: first, now: Values.seconds(0))
-        _ = table.expire(now: Values.seconds(60))
-        let isWelcome = table.welcome(Values.linked("dr-1"), link: first)
-        #expect(!isWelcome)
-        #expect(table.linked.isEmpty)
+        _ = table.greeting(one, machine: machine, link: first)
+        _ = table.closed(one, link: first)
+        let row = Values.droneRow("dr-1")
+        #expect(table.welcome(row, link: first, isOpen: false, now: Values.seconds(0)) == .superseded)
+        _ = table.greeting(one, machine: machine, link: first)
+        #expect(table.greeting(one, machine: machine, link: second) == first)
+        #expect(table.welcome(row, link: first, isOpen: false, now: Values.seconds(0)) == .superseded)
+        #expect(table.welcome(row, link: second, isOpen: true, now: Values.seconds(0)) == .linked(replacing: nil))
     }
 
-    @Test("After a restart, drones with backends get a full lease from the start")
+    @Test("After a restart every session gets a full lease from the moment at which it was read")
     func restart() {
-        var table = table(known: [one], at: 1000)
-        #expect(table.holdsLease(one))
+        var table = table()
+        table.observeAll([Values.droneRow("dr-1", backends: 3)], now: Values.seconds(1000))
+        #expect(table.holds(one, SessionNumber(1)))
         #expect(table.expire(now: Values.seconds(1059)).isEmpty)
-        #expect(table.expire(now: Values.seconds(1060)) == [.init(name: one, link: nil)])
+        #expect(table.expire(now: Values.seconds(1060)) == [over()])
+        var wrong = self.table()
+        wrong.defects = .restartForgetsSessions
+        wrong.observeAll([Values.droneRow("dr-1")], now: Values.seconds(1000))
+        #expect(wrong.expire(now: Values.seconds(1000)) == [over()])
     }
 
-    @Test("Draining is seen by the next placement")
-    func draining() {
+    @Test(
+        "With a shared store a count of renewals that stood for an expiry names the session; one that changes begins anew"
+    )
+    func countStands() {
+        var table = table(.shared)
+        table.observeAll([Values.droneRow("dr-1", renewals: 5)], now: Values.seconds(0))
+        table.observeAll([Values.droneRow("dr-1", renewals: 6)], now: Values.seconds(50))
+        table.observeAll([Values.droneRow("dr-1", renewals: 6)], now: Values.seconds(100))
+        #expect(table.expire(now: Values.seconds(109)).isEmpty)
+        #expect(table.expire(now: Values.seconds(110)) == [over(6)])
+        // It was renewed after all: it gets its whole time again.
+        table.isNotAsSeen(over(6), now: Values.seconds(111))
+        #expect(table.expire(now: Values.seconds(170)).isEmpty)
+        #expect(table.expire(now: Values.seconds(171)) == [over(6)])
+    }
+
+    @Test("With a shared store a renewal is for the store to accept, and counts from when that was known")
+    func renewalIsRecorded() {
+        var table = linked(.shared)
+        #expect(table.renew(one, link: first, now: Values.seconds(300)) == .toRecord(SessionNumber(1)))
+        let isLinked = table.renewalRecorded(one, link: first, now: Values.seconds(301))
+        #expect(isLinked)
+        #expect(table.expire(now: Values.seconds(360)).isEmpty)
+        #expect(table.expire(now: Values.seconds(361)) == [over()])
+    }
+
+    @Test("A session that another controller ended or began anew is known from its row")
+    func othersEndIt() {
+        var table = table(.shared)
+        table.observeAll([Values.droneRow("dr-1")], now: Values.seconds(0))
+        table.observeAll([Values.droneRow("dr-1", session: nil)], now: Values.seconds(1))
+        #expect(table.health(of: one, now: Values.seconds(1)) == .away)
+        #expect(table.expire(now: Values.seconds(100)).isEmpty)
+        table.observeAll([Values.droneRow("dr-1", session: 2, renewals: 2)], now: Values.seconds(100))
+        #expect(table.holds(one, SessionNumber(2)) && !table.holds(one, SessionNumber(1)))
+        #expect(table.expire(now: Values.seconds(160)) == [over(2, session: 2)])
+    }
+
+    @Test("A drone of another controller is healthy while that one beats and the drone renews")
+    func elsewhere() {
+        var table = table(.shared)
+        func beats(_ count: Int64) -> [ControllerRow] {
+            [ControllerRow(name: there, version: "1", beats: count, seenMilliseconds: 0)]
+        }
+        table.observeAll([Values.droneRow("dr-1", controller: there)], now: Values.seconds(0))
+        #expect(table.health(of: one, now: Values.seconds(0)) == .silent)
+        table.observe(beats(1), now: Values.seconds(0))
+        #expect(table.health(of: one, now: Values.seconds(5)) == .elsewhere(there))
+        table.observe(beats(1), now: Values.seconds(6))
+        #expect(table.health(of: one, now: Values.seconds(6)) == .silent)
+        table.observe(beats(2), now: Values.seconds(7))
+        #expect(table.health(of: one, now: Values.seconds(7)) == .elsewhere(there))
+        table.observe(beats(20), now: Values.seconds(39))
+        #expect(table.health(of: one, now: Values.seconds(40)) == .silent)
+    }
+
+    @Test("A drone that was deleted is forgotten, but not one whose hello is being recorded")
+    func deleted() {
+        var table = linked(.shared)
+        let two = Values.drone("dr-2")
+        _ = table.greeting(two, machine: machine, link: second)
+        table.observeAll([], now: Values.seconds(1))
+        #expect(table.link(of: one) == first)
+        _ = table.closed(one, link: first)
+        table.observeAll([], now: Values.seconds(2))
+        #expect(table.health(of: one, now: Values.seconds(2)) == .away)
+        let verdict = table.welcome(Values.droneRow("dr-2"), link: second, isOpen: true, now: Values.seconds(2))
+        #expect(verdict == .linked(replacing: nil))
+    }
+
+    @Test("Draining and silence are seen by the next placement")
+    func view() {
         var table = linked()
-        table.set(.draining, of: one)
-        #expect(table.linked.map(\.willingness) == [.draining])
+        #expect(table.view(now: Values.seconds(0)).drones.map(\.isHeard) == [true])
+        table.set(.draining(endAtMilliseconds: nil), of: one)
+        #expect(table.view(now: Values.seconds(0)).drones.map(\.willingness.isDraining) == [true])
+        _ = table.closed(one, link: first)
+        #expect(table.view(now: Values.seconds(0))[one]?.isHeard == false)
     }
 }

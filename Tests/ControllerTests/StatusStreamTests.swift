@@ -43,10 +43,10 @@ import Testing
         }
     }
 
-    private func started(_ site: TestSite) async throws -> (TestDrone, String) {
+    private func started(_ site: TestSite) async throws -> (TestDrone, ConnectResponse) {
         let drone = try await TestDrone(site)
         _ = try await drone.welcomed()
-        return (drone, try await site.connect(key: "k").connected().backendID)
+        return (drone, try await site.connect(key: "k").connected())
     }
 
     @Test("A stream replays the history, follows it live, and ends after terminated")
@@ -55,7 +55,7 @@ import Testing
         let (drone, backend) = try await started(site)
         try await drone.report(backend, BackendState(.loading))
         try await drone.report(backend, BackendState(.starting))
-        let listener = try Listener(site, backend)
+        let listener = try Listener(site, backend.backendID)
         for expected in ["scheduled", "loading", "starting"] { #expect(try await listener.next() == expected) }
         try await drone.report(backend, BackendState(.ready))
         #expect(try await listener.next() == "ready")
@@ -67,7 +67,7 @@ import Testing
                 .terminated, exit: BackendExit(code: 3, signal: nil, outOfMemory: false), message: "It exited with 3.",
                 endReason: .exited, usage: BackendUsage(cpuMicroseconds: 1_500, memoryPeakBytes: 4096)))
         #expect(try await listener.rest() == ["terminated"])
-        let status = try await site.get("/pub/b/\(backend)/status")
+        let status = try await site.get("/pub/b/\(backend.backendID)/status")
         #expect(status.json.members?["exit_error"] == .bool(true))
         let list = try await site.get("/ctrl/backends?state=all").json
         guard case .array(let rows)? = list.members?["backends"], let row = rows.first else {
@@ -91,17 +91,17 @@ import Testing
         for status in [BackendStatus.loading, .starting, .ready] {
             try await drone.report(backend, BackendState(status))
         }
-        let resumed = try Listener(site, backend, lastEventID: "starting")
+        let resumed = try Listener(site, backend.backendID, lastEventID: "starting")
         #expect(try await resumed.next() == "ready")
-        let confused = try Listener(site, backend, lastEventID: "nonsense")
+        let confused = try Listener(site, backend.backendID, lastEventID: "nonsense")
         #expect(try await confused.next() == "scheduled")
         try await drone.report(backend, BackendState(.terminated))
         #expect(try await resumed.rest() == ["terminated"])
         #expect(try await confused.rest() == ["loading", "starting", "ready", "terminated"])
         let over = try await site.send(
-            .get, "/pub/b/\(backend)/status-stream", fields: ["last-event-id": "terminated"])
+            .get, "/pub/b/\(backend.backendID)/status-stream", fields: ["last-event-id": "terminated"])
         #expect(over.status == 204)
-        let late = try Listener(site, backend)
+        let late = try Listener(site, backend.backendID)
         #expect(try await late.rest() == ["scheduled", "loading", "starting", "ready", "terminated"])
         try await site.stop()
     }
@@ -165,8 +165,8 @@ import Testing
         let invalid = try await site.get("/ctrl/c/a%20b/state")
         #expect(try invalid.error().kind == .invalidClusterName)
         let list = try await site.get("/ctrl/backends?limit=1")
-        #expect(list.json.members?["next"] == .string(backend))
-        #expect(try await site.get("/ctrl/backends?after=\(backend)").json.members?["next"] == .null)
+        #expect(list.json.members?["next"] == .string(backend.backendID))
+        #expect(try await site.get("/ctrl/backends?after=\(backend.backendID)").json.members?["next"] == .null)
         #expect(try await site.get("/ctrl/backends?limit=0").status == 400)
         try await site.stop()
     }

@@ -16,19 +16,20 @@ final class TestDrone: Sendable {
 
     /// Opens the link and says hello; returns when that is sent.
     init(
-        _ site: TestSite, _ name: String = "dr-1", session: String = "s1", images: [String] = ["python-repl"],
+        _ site: TestSite, _ name: String = "dr-1", process: String = "p1", machine: String = "m1",
+        images: [String] = ["python-repl"],
         ceilings: ResourceCeilings = Values.ceilings, pool: String = "", cluster: String = "localhost:9090",
-        backends: [BackendReport] = []
+        capacity: ResourceAmount = .unbounded, backends: [BackendReport] = []
     ) async throws {
         self.site = site
         self.name = name
-        key = "\(name) \(session) \(UInt64.random(in: 0 ... .max))"
+        key = "\(name) \(process) \(UInt64.random(in: 0 ... .max))"
         (messages, feed) = AsyncStream.makeStream()
         let url = try site.url("/ctrl/c/localhost:9090/drone-socket")
         let hello = DroneMessage.hello(
             DroneHello(
-                name: name, version: "1", cluster: cluster, pool: pool, session: session,
-                images: images.map { OfferedImage(name: $0, ceilings: ceilings) },
+                name: name, version: "1", cluster: cluster, pool: pool, process: process, machine: machine,
+                capacity: capacity, images: images.map { OfferedImage(name: $0, ceilings: ceilings) },
                 backends: backends))
         try await withCheckedThrowingContinuation { continuation in
             site.client.send { [feed, key] context in
@@ -89,7 +90,7 @@ final class TestDrone: Sendable {
 
     /// Waits for the welcome. - Returns: what to keep.
     func welcomed() async throws -> [String] {
-        try await next { if case .welcome(_, _, let keep) = $0 { keep } else { nil } }
+        try await next { if case .welcome(_, _, _, let keep) = $0 { keep } else { nil } }
     }
 
     /// Waits for the order to start a backend.
@@ -98,10 +99,10 @@ final class TestDrone: Sendable {
     }
 
     /// Reports a state and waits until it is durable.
-    func report(_ backend: String, _ state: BackendState) async throws {
-        send(.state(backend: backend, state: state))
+    func report(_ connected: ConnectResponse, _ state: BackendState) async throws {
+        send(.state(backend: connected.backendID, fencingToken: connected.fencingToken, state: state))
         try await next {
-            if case .stateSaved(backend, state.status) = $0 { () } else { nil }
+            if case .stateSaved(connected.backendID, state.status) = $0 { () } else { nil }
         }
     }
 

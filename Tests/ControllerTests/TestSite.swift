@@ -22,7 +22,8 @@ final class TestSite: Sendable {
         server = try LoopThread()
         client = try LoopThread()
         var configuration = ControllerConfiguration(
-            address: .loopback(0), controllerURL: "http://controller.test", databasePath: folder.file("plane.db"),
+            address: .loopback(0), controllerURL: "http://controller.test",
+            database: .sqlite(path: folder.file("plane.db")),
             version: "1.2.3")
         configuration.defaultCluster = Values.cluster()
         configuration.lease = lease
@@ -97,7 +98,7 @@ final class TestSite: Sendable {
         #expect(sqlite3_open_v2(folder.file("plane.db"), &database, SQLITE_OPEN_READWRITE, nil) == SQLITE_OK)
         defer { sqlite3_close(database) }
         var counts: [String: Int64] = [:]
-        for table in ["backend", "held_key", "token", "history", "drone"] {
+        for table in ["backend", "token", "history", "drone"] {
             var statement: OpaquePointer?
             #expect(sqlite3_prepare_v2(database, "SELECT count(*) FROM \(table)", -1, &statement, nil) == SQLITE_OK)
             defer { sqlite3_finalize(statement) }
