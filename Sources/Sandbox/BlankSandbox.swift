@@ -46,10 +46,12 @@ public struct BlankSandbox: ~Copyable {
         let control = try step(.handshake) { () throws(SystemError) in try Socket.packetPair() }
         let orders = try step(.handshake) { () throws(SystemError) in try Socket.packetPair() }
         Socket.growSendBuffer(orders.mine.raw, bytes: FurnishOrder.bytesMax)
+        let deadlineGuard = try step(.handshake) { () throws(SystemError) in try TimerDescriptor() }
         let network = try step(.network) { () throws(SystemError) in try host.networks.take() }
         let child = SandboxChild(
             scratch: host.scratch, devices: devices, proc: host.proc, control: control.theirs.raw,
-            orders: orders.theirs.raw, initProgram: host.initProgram.raw, landlockVersion: host.landlockVersion,
+            orders: orders.theirs.raw, deadlineGuard: deadlineGuard.raw, initProgram: host.initProgram.raw,
+            landlockVersion: host.landlockVersion,
             ignoredSignals: host.ignoredSignals,
             omitted: host.omitted)
         let born = try bear(child, into: network, cgroup: folder, on: host)
@@ -60,7 +62,8 @@ public struct BlankSandbox: ~Copyable {
         close(theirsToo)
         return BlankSandbox(
             Sandbox(
-                cgroup: cgroup, born, range: range, networkNamespace: network, initSocket: Descriptor(owning: mine)),
+                cgroup: cgroup, born, range: range, networkNamespace: network, initSocket: Descriptor(owning: mine),
+                deadlineGuard: deadlineGuard),
             orders: Descriptor(owning: mineToo))
     }
 

@@ -11,15 +11,26 @@ public enum InitProcess {
     /// The name it is exec'ed under, by which the executable knows what to be.
     public static let name = "plane-init"
 
+    /// What it needs of the first process's descriptors, by their numbers there.
+    struct Descriptors {
+        /// To the warden.
+        let socket: Int32
+        /// The timer by which it ends at the sandbox's deadline.
+        let deadlineGuard: Int32
+        /// What to exec; closed by that.
+        let program: Int32
+        /// Where failures are told until then.
+        let report: Int32
+    }
+
     /// Turns the sandbox's first process into its init.
     /// - Returns: why it could not.
     static func become(
-        program: Int32, socket: Int32, report: Int32, null: borrowing Descriptor, command: Int32,
-        omitted: Set<SandboxLayer>
+        _ descriptors: Descriptors, null: borrowing Descriptor, command: Int32, omitted: Set<SandboxLayer>
     ) -> SandboxFailure {
         do throws(SystemError) {
             for number: Int32 in 0..<3 where dup2(null.raw, number) < 0 { throw SystemError(errno, "dup2") }
-            try keepDescriptors(socket, program, report)
+            try keep(descriptors)
         } catch { return SandboxFailure(.initProcess, error) }
         becomeNumbered(command: command, omitted: omitted)
     }
@@ -46,33 +57,41 @@ public enum InitProcess {
     }
 
     private static func fail(_ failure: SandboxFailure) -> Never {
-        failure.send(to: socketNumber + 2)
+        failure.send(to: reportNumber)
         CurrentProcess.exitImmediately(126)
     }
 
     private static let socketNumber: Int32 = 3
-    private static let programNumber: Int32 = 4
+    private static let guardNumber: Int32 = 4
+    private static let programNumber: Int32 = 5
+    private static let reportNumber: Int32 = 6
 
-    /// Leaves 0–2, the socket as 3 and, until the exec, the program as 4 and what failures are told on as 5.
-    private static func keepDescriptors(_ socket: Int32, _ program: Int32, _ report: Int32) throws(SystemError) {
+    /// Leaves 0–2, the socket and the guard, and until the exec the program and what failures are told on.
+    private static func keep(_ descriptors: Descriptors) throws(SystemError) {
+        let places = [
+            (descriptors.socket, socketNumber), (descriptors.deadlineGuard, guardNumber),
+            (descriptors.program, programNumber), (descriptors.report, reportNumber),
+        ]
         var high: [Int32] = []
-        for number in [socket, program, report] {
+        for (number, _) in places {
             let copy = plane_fcntl(number, F_DUPFD_CLOEXEC, 64)
             guard copy >= 0 else { throw SystemError(Int32(-copy), "fcntl F_DUPFD_CLOEXEC") }
             high.append(Int32(copy))
         }
-        for (index, number) in high.enumerated() {
-            let place = socketNumber + Int32(index)
+        for (number, (_, place)) in zip(high, places) {
             guard dup2(number, place) >= 0 else { throw SystemError(errno, "dup2") }
-            if place == socketNumber { continue }
+            if place < programNumber { continue }
             let closeOnExec = plane_fcntl(place, F_SETFD, Int(FD_CLOEXEC))
             if closeOnExec < 0 { throw SystemError(Int32(-closeOnExec), "fcntl F_SETFD") }
         }
-        try Descriptor.closeAll(in: UInt32(socketNumber) + 3...UInt32.max)
+        try Descriptor.closeAll(in: UInt32(reportNumber) + 1...UInt32.max)
     }
 
     /// Signals that are passed on: what a person or a supervisor sends to a program.
     private static let forwarded = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH]
+
+    /// What it exits with when the sandbox's deadline has come: no other way out of it has this status.
+    static let deadlineStatus: Int32 = 124
 
     /// The init's whole life, after its exec. - Parameter command: the command's pid inside.
     public static func run(command: Int32) -> Never {
@@ -80,36 +99,45 @@ public enum InitProcess {
             let signals = try SignalDescriptor(forwarded + [SIGCHLD])
             while true {
                 // Before the first wait too: a quick command ends before SIGCHLD is blocked, and nobody tells of it again.
-                // Several children may have ended behind one SIGCHLD.
-                reapAll(command: command)
+                let reaped = reap(command: command)
                 var watched = [
                     pollfd(fd: signals.raw, events: Int16(POLLIN), revents: 0),
                     // Without a warden nobody would ever end this sandbox.
                     pollfd(fd: socketNumber, events: Int16(POLLIN), revents: 0),
+                    // A warden that stands still ends nothing either.
+                    pollfd(fd: guardNumber, events: Int16(POLLIN), revents: 0),
                 ]
-                if poll(&watched, 2, -1) < 0, errno != EINTR { throw SystemError(errno, "poll") }
+                if poll(&watched, 3, reaped == .all ? -1 : 0) < 0, errno != EINTR { throw SystemError(errno, "poll") }
                 if watched[1].revents != 0 { CurrentProcess.exitImmediately(125) }
-                while let signal = signals.next() {
-                    if signal == SIGCHLD { continue }
-                    kill(command, signal)
-                }
+                // Whatever is wrong with the guard, there is none then.
+                if watched[2].revents != 0 { CurrentProcess.exitImmediately(deadlineStatus) }
+                // One at a time: of a command that never stops making them there is always another.
+                if let signal = signals.next(), signal != SIGCHLD { kill(command, signal) }
             }
         } catch {
             CurrentProcess.exitImmediately(125)
         }
     }
 
-    private static func reapAll(command: Int32) {
-        while true {
+    private enum Reaped {
+        case all
+        case some
+    }
+
+    /// Several children may have ended behind one SIGCHLD. Bounded: a command whose children end as fast as they are reaped
+    /// must not keep the init from seeing anything else.
+    private static func reap(command: Int32) -> Reaped {
+        for _ in 0..<64 {
             var status: Int32 = 0
             let pid = waitpid(-1, &status, WNOHANG)
-            if pid <= 0 { return }
+            if pid <= 0 { return .all }
             if pid != command { continue }
             let report = InitReport.bytes(of: decoded(status))
             _ = try? Socket.sendPacket(socketNumber, report)
             // Everything the command left behind ends with pid 1.
             CurrentProcess.exitImmediately(0)
         }
+        return .some
     }
 
     /// wait(2)'s macros, which Swift does not import.

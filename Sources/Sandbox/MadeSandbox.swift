@@ -1,4 +1,4 @@
-import Linux
+public import Linux
 import Model
 
 /// A sandbox of an image that only waits for its launch. A warden keeps some of these ready.
@@ -27,11 +27,18 @@ public struct MadeSandbox: ~Copyable {
     /// - Parameters:
     ///   - environment: `NAME=VALUE`, complete.
     ///   - streams: the command's; descriptors stay the caller's.
+    ///   - deadline: when the sandbox ends by itself; nil for never.
     public consuming func launch(
-        environment: [String], _ streams: SandboxStreams, on host: inout SandboxHost
+        environment: [String], _ streams: SandboxStreams, until deadline: BootInstant?, on host: inout SandboxHost
     ) throws(SandboxFailure) -> StartingSandbox {
         let order = LaunchOrder(environment: environment, streams: streams).packet
-        do { try blank.send(order.bytes, order.descriptors) } catch {
+        do {
+            // Before the command can run: from then on nobody may be there to arm it.
+            if let deadline {
+                try step(.handshake) { () throws(SystemError) in try blank.sandbox.armGuard(at: deadline) }
+            }
+            try blank.send(order.bytes, order.descriptors)
+        } catch {
             let cause = StartingSandbox.failureTold(on: blank.orders)
             discard(on: &host)
             throw cause ?? error

@@ -14,10 +14,12 @@ public struct Sandbox: ~Copyable {
     public internal(set) var terminal: Descriptor?
     private let networkNamespace: Descriptor
     private let initSocket: Descriptor
+    /// A timer that its init has open too, and ends by.
+    private let deadlineGuard: TimerDescriptor
 
     init(
-        cgroup: Cgroup, _ first: consuming FirstProcess, range: UserRange,
-        networkNamespace: consuming Descriptor, initSocket: consuming Descriptor
+        cgroup: Cgroup, _ first: consuming FirstProcess, range: UserRange, networkNamespace: consuming Descriptor,
+        initSocket: consuming Descriptor, deadlineGuard: consuming TimerDescriptor
     ) {
         self.cgroup = cgroup
         pid = first.pid
@@ -25,6 +27,7 @@ public struct Sandbox: ~Copyable {
         self.range = range
         self.networkNamespace = networkNamespace
         self.initSocket = initSocket
+        self.deadlineGuard = deadlineGuard
         terminal = nil
     }
 
@@ -37,13 +40,19 @@ public struct Sandbox: ~Copyable {
         on host: inout SandboxHost
     ) throws(SandboxFailure) -> Sandbox {
         let made = try MadeSandbox.make(image, name: name, on: &host)
-        let starting = try made.launch(environment: environment, streams, on: &host)
+        let starting = try made.launch(environment: environment, streams, until: nil, on: &host)
         return try starting.finish(on: &host)
     }
 
     /// Sends a packet to its first process, which waits for it.
     borrowing func tell(_ bytes: [UInt8]) throws(SystemError) {
         _ = try Socket.sendPacket(initSocket.raw, bytes)
+    }
+
+    /// From that moment on nothing of it runs, whatever has become of its warden: its init ends by a timer that both have
+    /// open, and the kernel ends the rest of the pid namespace with it.
+    public borrowing func armGuard(at deadline: BootInstant) throws(SystemError) {
+        try deadlineGuard.arm(at: deadline)
     }
 
     /// Asks the command to end: the init passes the signal on to it.
@@ -64,13 +73,28 @@ public struct Sandbox: ~Copyable {
         return Descriptor(owning: try Socket.tcp().release())
     }
 
-    /// How the command ended, after `process` has become readable: what the init said, or nil when it was killed
-    /// before it could say anything.
-    public borrowing func reap() throws(SystemError) -> ExitStatus? {
-        guard try process.reapIfEnded() != nil else { throw SystemError(EAGAIN, "waitid of a running sandbox") }
+    /// How a sandbox ended.
+    public enum End: Equatable, Sendable {
+        /// Its command ended, as its init said, and with it the rest.
+        case command(ExitStatus)
+        /// It was killed before its init could say anything.
+        case killed
+        /// The moment came that its guard was armed for.
+        case deadline
+
+        /// How the command ended; nil when it was ended with its init.
+        public var status: ExitStatus? {
+            if case .command(let status) = self { status } else { nil }
+        }
+    }
+
+    /// How it ended, after `process` has become readable.
+    public borrowing func reap() throws(SystemError) -> End {
+        guard let ended = try process.reapIfEnded() else { throw SystemError(EAGAIN, "waitid of a running sandbox") }
+        if ended == .exited(code: InitProcess.deadlineStatus) { return .deadline }
         let packet = try Socket.receivePacket(initSocket.raw, capacity: InitReport.byteCount)
-        guard let packet, packet.bytes.count == InitReport.byteCount else { return nil }
-        return InitReport.status(of: packet.bytes)
+        guard let packet, packet.bytes.count == InitReport.byteCount else { return .killed }
+        return InitReport.status(of: packet.bytes).map { .command($0) } ?? .killed
     }
 
     /// Removes what is left of an ended sandbox, and gives its ids back.

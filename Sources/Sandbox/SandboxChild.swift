@@ -21,6 +21,8 @@ struct SandboxChild {
     /// The command's process's: from the warden the image's plan and mounts, and the launch order; to it a failure, and
     /// by its end that the command runs.
     let orders: Int32
+    /// The timer by which the sandbox ends though the warden may do nothing: the init's alone.
+    let deadlineGuard: Int32
     let initProgram: Int32
     let landlockVersion: Int
     /// Signals that the warden ignores, as its starter may have.
@@ -42,7 +44,9 @@ struct SandboxChild {
             let null = try openNull(devices)  // before the image is there, which may have something else of that name
             let command = try bearCommand(places, proc, devices)
             throw InitProcess.become(
-                program: initProgram, socket: control, report: orders, null: null, command: command, omitted: omitted)
+                InitProcess.Descriptors(
+                    socket: control, deadlineGuard: deadlineGuard, program: initProgram, report: orders),
+                null: null, command: command, omitted: omitted)
         } catch {
             error.send(to: orders)
             CurrentProcess.exitImmediately(126)
@@ -53,6 +57,7 @@ struct SandboxChild {
     private func furnish(
         _ places: borrowing Places, _ proc: borrowing MovableMount, _ devices: borrowing MovableMount
     ) -> Never {
+        close(deadlineGuard)  // whoever has it could put the end off
         do throws(SandboxFailure) {
             let order = try awaitFurnishing()
             let plan = order.plan
@@ -114,7 +119,7 @@ struct SandboxChild {
         if omitted.contains(.closedDescriptors) { return }
         do throws(SystemError) {
             var next: UInt32 = 3
-            for kept in [control, orders, initProgram].map(UInt32.init).sorted() {
+            for kept in [control, orders, deadlineGuard, initProgram].map(UInt32.init).sorted() {
                 if kept > next { try Descriptor.closeAll(in: next...kept - 1) }
                 next = kept + 1
             }

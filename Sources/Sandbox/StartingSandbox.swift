@@ -20,6 +20,14 @@ public struct StartingSandbox: ~Copyable {
     /// Ends it at once; `finish` then hardly waits.
     public borrowing func kill() throws(SystemError) { try sandbox.kill() }
 
+    /// As of a started one.
+    public borrowing func armGuard(at deadline: BootInstant) throws(SystemError) {
+        try sandbox.armGuard(at: deadline)
+    }
+
+    /// Lets it go; waits until nothing of it is left.
+    public consuming func discard(on host: inout SandboxHost) { sandbox.discard(on: &host) }
+
     /// What a start takes is milliseconds; what has not started in this time never will.
     public static let patience = Duration.seconds(20)
 

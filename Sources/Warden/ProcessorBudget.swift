@@ -4,11 +4,17 @@ import Linux
 ///
 /// Pure: nothing tells when a cgroup has used so much, and asking all the time would cost what it is to save; so the
 /// next look is at the first moment at which it could have happened.
-struct ProcessorBudget: Equatable {
+package struct ProcessorBudget: Hashable, Sendable {
     /// All of it, microseconds.
     let limit: UInt64
     /// Processors that the sandbox can keep busy at once.
     let processors: Double
+
+    /// - Parameters: as the properties say.
+    package init(limit: UInt64, processors: Double) {
+        self.limit = limit
+        self.processors = processors
+    }
 
     /// What a look has found.
     enum Verdict: Equatable {

@@ -46,7 +46,7 @@ struct RunWatch {
             if ready > 0 { relay?.serve(watched[2...]) }
             if ready > 0, watched[0].revents != 0 {
                 relay?.drain()
-                return try sandbox.reap()
+                return try sandbox.reap().status
             }
             try enforceLimits(sandbox)
         }

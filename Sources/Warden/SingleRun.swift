@@ -59,7 +59,7 @@ public enum SingleRun {
         let made = try MadeSandbox.make(SandboxImage(plan), name: name, on: &host)
         times?.made = .now
         let sandbox = try made.launch(
-            environment: plan.environment, streams(wishes.streams), on: &host
+            environment: plan.environment, streams(wishes.streams), until: nil, on: &host
         ).finish(on: &host)
         times?.started = .now
         let report = try awaitEnd(sandbox, plan, signals)

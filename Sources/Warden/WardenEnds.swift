@@ -6,40 +6,36 @@ import WardenProtocol
 
 /// How sandboxes end: at their deadline, by themselves, or with the warden.
 extension WardenServer {
-    /// Sees to it that the loop wakes by then at the latest.
-    func wakeBy(_ instant: BootInstant?) {
-        guard let instant else { return }
-        nextWake = min(nextWake ?? instant, instant)
-    }
-
     /// Arms the timer for what is next, or soon where the kernel still holds a cgroup.
     func armTimer() throws(SystemError) {
-        if !ending.isEmpty { wakeBy(BootInstant.now + .milliseconds(2)) }
-        if nextWake != armedFor {
-            try timer.arm(at: nextWake)
-            armedFor = nextWake
+        var next = ledger.nextWake
+        if !ending.isEmpty {
+            let soon = BootInstant.now + .milliseconds(2)
+            next = min(next ?? soon, soon)
+        }
+        if next != armedFor {
+            try timer.arm(at: next)
+            armedFor = next
         }
     }
 
     /// Kills what has reached its hard deadline or used up its processor time, without asking anybody.
-    ///
-    /// Deadlines only ever move forward, so it is enough to look at all of them when the nearest known one has come.
     func tick() throws(SystemError) {
-        let now = BootInstant.now
-        nextWake = nil
+        timer.drain()
         armedFor = nil
-        for record in records.values {
-            switch try record.tick(now: now) {
-            case .nothing: break
-            case .killed(let why): WardenLog.write("\(record.backend): killed: \(why)")
-            }
-            wakeBy(record.nextWake)
+        // After a pause of this process, not of the drone's, renewals wait behind other requests. What waits in a socket is
+        // some hundred packets at most, and each sandbox's own guard keeps its deadline meanwhile.
+        for _ in 0..<8 where ledger.isDeadlineDue(now: .now) {
+            guard let drone else { break }
+            try serve(drone)
         }
+        try perform(ledger.tick(now: .now))
     }
 
     func processEnded(_ record: SandboxRecord) throws(SystemError) {
         try unwatch(record)
-        try record.processEnded()
+        guard let end = try record.processEnded() else { return }
+        try perform(ledger.processEnded(record.backend, end))
         ending.insert(record.backend)
     }
 
@@ -50,9 +46,9 @@ extension WardenServer {
                 ending.remove(backend)
                 continue
             }
-            if try record.removeRemains(on: &host), let exit = record.exit {
+            if try record.removeRemains(on: &host) {
                 ending.remove(backend)
-                try reply(.exited(backend, exit))
+                try perform(ledger.cleared(backend))
             }
         }
     }
@@ -60,8 +56,8 @@ extension WardenServer {
     /// The loop hears of the record's start or end.
     func watch(_ record: SandboxRecord) throws(SystemError) {
         guard let number = record.watched else { return }
-        byDescriptor[number] = record
         try epoll.add(number, .readable, token: UInt64(UInt32(bitPattern: number)))
+        byDescriptor[number] = record
     }
 
     /// To be called before the descriptor is closed.
@@ -77,11 +73,10 @@ extension WardenServer {
             WardenLog.write("policies and images were read again: \(imageNames)")
             return
         }
-        guard !isEnding else { return }
-        isEnding = true
-        WardenLog.write("ending: kills \(records.values.count { $0.exit == nil }) sandboxes")
+        guard !ledger.isEnding else { return }
+        WardenLog.write("ending: kills \(ledger.livingCount) sandboxes")
         pool.discardAll(on: &host)
-        for record in records.values { try record.terminate(.hard, .terminated) }
+        try perform(ledger.stop())
     }
 
     /// Removes what a killed warden left on this state folder: cgroups, with whatever is in them, and the socket.

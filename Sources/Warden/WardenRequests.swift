@@ -57,18 +57,8 @@ extension WardenServer {
         switch request {
         case .hello(let version): try greet(connection, version)
         case _ where !connection.isGreeted: try letGo(connection, "it did not begin with hello")
-        case .spawn(let request): try spawn(request)
-        case .extend(let deadlines):
-            for item in deadlines { records[item.backend]?.extend(to: item.deadline) }
-        case .terminate(let backend, let kind): try records[backend]?.terminate(kind, .terminated)
-        case .sockets(let backend, let count): try makeSockets(backend, Int(count))
-        case .list:
-            for record in records.values.sorted(by: { $0.backend.text < $1.backend.text }) {
-                try reply(.listing(record.listing), descriptors: record.exit == nil ? [record.output.raw] : [])
-            }
-            try reply(.listed)
-        case .forget(let backend):
-            if records[backend]?.exit != nil { records[backend] = nil }
+        case .spawn, .extend, .terminate, .sockets, .list, .forget:
+            try perform(ledger.requested(request, now: .now))
         }
     }
 
@@ -103,105 +93,5 @@ extension WardenServer {
                     connection.raw, [.readable, .writable], token: UInt64(UInt32(bitPattern: connection.raw)))
             }
         } catch { try letGo(connection, "\(error)") }
-    }
-
-    private func spawn(_ request: SpawnRequest) throws(SystemError) {
-        // A repeated request for what is there already changes nothing, as an id is never used twice.
-        if records[request.backend] != nil { return }
-        guard !isEnding else { return try reply(.refused(request.backend, message: "the warden is ending")) }
-        guard request.hardDeadline > .now else {
-            return try reply(.refused(request.backend, message: "its lease had ended before the sandbox was started"))
-        }
-        guard let image = library.image(request.image) else {
-            return try reply(
-                .refused(request.backend, message: "there is no image \(request.image) here; there are: \(imageNames)"))
-        }
-        do { try start(image, request) } catch {
-            WardenLog.write("\(request.backend): \(error)")
-            try reply(.refused(request.backend, message: "\(error)"))
-        }
-    }
-
-    /// Begins a start; the loop goes on, and hears of its outcome.
-    private func start(_ image: SandboxImage, _ request: SpawnRequest) throws {
-        let tightened = try image.tightened(by: request.limits)
-        let output = try Pipe()
-        let null = try File.open("/dev/null", O_RDONLY)
-        let environment = Self.environment(tightened.plan.environment, request.environment)
-        pool.noteUse(of: image, on: &host)
-        let made = try ready(image, tightened, request) ?? newlyMade(tightened, request.backend)
-        let starting = try made.launch(
-            environment: environment,
-            .descriptors(input: null.raw, output: output.writing.raw, error: output.writing.raw), on: &host)
-        let (reading, writing) = output.split()
-        close(writing)
-        let record = SandboxRecord(
-            request, starting, output: Descriptor(owning: reading), budget: budget(of: tightened.plan))
-        try record.output.setNonblocking()
-        records[request.backend] = record
-        startingCount += 1
-        try watch(record)
-        wakeBy(record.nextWake)
-    }
-
-    /// One that waits, if the request can be met by it: its writable layer and its processes' limits cannot be changed.
-    private func ready(
-        _ image: SandboxImage, _ tightened: SandboxImage, _ request: SpawnRequest
-    ) throws(SandboxFailure) -> MadeSandbox? {
-        guard request.limits.diskBytes == nil, request.limits.cpuTimeSeconds == nil,
-            let made = pool.take(image, on: &host)
-        else { return nil }
-        if tightened !== image {
-            do { try made.limit(to: tightened, on: host) } catch {
-                made.discard(on: &host)
-                throw error
-            }
-        }
-        return made
-    }
-
-    private func newlyMade(_ image: SandboxImage, _ backend: BackendID) throws(SandboxFailure) -> MadeSandbox {
-        if let blank = pool.takeBlank(on: &host) { return try blank.furnish(image, on: &host) }
-        return try MadeSandbox.make(image, name: backend.text, on: &host)
-    }
-
-    private func budget(of plan: SandboxPlan) -> ProcessorBudget? {
-        guard let seconds = plan.cpuTimeSeconds else { return nil }
-        let online = Double(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-        let promised = Double(plan.cgroup.cpuQuotaMicroseconds) / Double(plan.cgroup.cpuPeriodMicroseconds)
-        let isKept = !host.cgroup.missing.contains("cpu")
-        return ProcessorBudget(limit: seconds * 1_000_000, processors: isKept ? min(promised, online) : online)
-    }
-
-    /// A start is decided: the drone hears of it.
-    func settle(_ record: SandboxRecord) throws(SystemError) {
-        try unwatch(record)
-        startingCount -= 1
-        do throws(SandboxFailure) { try record.settle(on: &host) } catch {
-            records[record.backend] = nil
-            WardenLog.write("\(record.backend): \(error)")
-            return try reply(.refused(record.backend, message: "\(error)"))
-        }
-        try watch(record)
-        try reply(.spawned(record.backend), descriptors: [record.output.raw])
-    }
-
-    /// The image's variables and the request's, which win.
-    static func environment(_ own: [String], _ added: [String]) -> [String] {
-        var values: [Substring: String] = [:]
-        for entry in own + added { values[entry.prefix { $0 != "=" }] = entry }
-        return values.values.sorted()
-    }
-
-    private func makeSockets(_ backend: BackendID, _ count: Int) throws(SystemError) {
-        guard let record = records[backend] else {
-            return try reply(.sockets(backend, message: "no such backend"))
-        }
-        var made: [Int32] = []
-        defer { made.forEach { close($0) } }
-        do throws(SystemError) {
-            for _ in 0..<count { made.append(try record.makeSocket(on: host).release()) }
-        } catch { return try reply(.sockets(backend, message: "\(error)")) }
-        try reply(.sockets(backend, message: nil), descriptors: made)
     }
 }

@@ -17,6 +17,8 @@ public final class WardenServer {
     let machine: MachineIdentity
     var host: SandboxHost
     var library: PlanLibrary
+    /// What is decided about sandboxes.
+    var ledger = WardenLedger()
     var records: [BackendID: SandboxRecord] = [:]
     /// Records by the descriptor that the loop watches for them.
     var byDescriptor: [Int32: SandboxRecord] = [:]
@@ -25,11 +27,8 @@ public final class WardenServer {
     var pool: SandboxPool
     /// Sandboxes that were launched and do not run yet.
     var startingCount = 0
-    /// The earliest moment at which a record may have something due.
-    var nextWake: BootInstant?
     var armedFor: BootInstant?
     var drone: DroneConnection?
-    var isEnding = false
 
     /// Takes the state folder, prepares what sandboxes share, and listens.
     /// - Throws: a sentence: why it cannot start.
@@ -94,11 +93,15 @@ public final class WardenServer {
         WardenLog.write("serves \(configuration.socketPath), images: \(imageNames)")
         let events = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: 64)
         defer { events.deallocate() }
-        while !(isEnding && records.values.allSatisfy { $0.exit != nil }) {
+        while !(ledger.isEnding && ledger.livingCount == 0) {
             try armTimer()
             let count = try epoll.wait(into: events, timeoutMilliseconds: patience)
             if count == 0 { pool.makeOne(on: &host) }
-            for index in 0..<count { try handle(Int32(bitPattern: UInt32(events[index].token))) }
+            // What waits to be read may move a deadline that has come: it is read first, and what is due is done last.
+            for index in 0..<count where events[index].token != timerToken {
+                try handle(Int32(bitPattern: UInt32(events[index].token)))
+            }
+            for index in 0..<count where events[index].token == timerToken { try tick() }
             try removeRemains()
         }
         unlink(configuration.socketPath)
@@ -106,10 +109,12 @@ public final class WardenServer {
         WardenLog.write("ended; no sandbox is left")
     }
 
+    private var timerToken: UInt64 { UInt64(UInt32(bitPattern: timer.raw)) }
+
     /// Milliseconds for which nothing must happen before one of the sandboxes is made that are kept ready; -1 when none is
     /// missing. Whoever is being started comes first: making one takes both a processor and the loop.
     private var patience: Int32 {
-        if isEnding || startingCount > 0 || !pool.isShort { return -1 }
+        if ledger.isEnding || startingCount > 0 || !pool.isShort { return -1 }
         return 1
     }
 
@@ -122,9 +127,6 @@ public final class WardenServer {
             try acceptDrone()
         } else if fd == signals.raw {
             while let signal = signals.next() { try received(signal) }
-        } else if fd == timer.raw {
-            timer.drain()
-            try tick()
         } else if let record = byDescriptor[fd] {
             if record.isStarting { try settle(record) } else { try processEnded(record) }
         } else if let drone, drone.raw == fd {
