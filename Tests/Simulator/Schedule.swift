@@ -1,0 +1,131 @@
+import Model
+import Store
+
+/// One schedule from its seed to its verdict: faults for a while, then calm, in which all must come right again.
+final class Schedule {
+    private let world: World
+    private let site: Site
+    private let faults: FaultPlan
+
+    /// What became of a schedule.
+    struct Outcome {
+        let seed: UInt64
+        let violation: World.Violation?
+        let digest: UInt64
+        let counts: Counts
+    }
+
+    /// How long connects may take to lead to ready backends after the last fault.
+    static let progressLimit = Int64.seconds(90)
+    /// How long all may take to end after it was asked to.
+    static let endLimit = Int64.seconds(40)
+
+    /// - Parameter onLine: takes the lines of the printed schedule.
+    init(seed: UInt64, mutant: Mutant? = nil, onLine: ((String) -> Void)? = nil) {
+        world = World(seed: seed, mutant: mutant, onLine: onLine)
+        site = Site(world)
+        faults = FaultPlan(site)
+    }
+
+    func run() -> Outcome {
+        site.start()
+        faults.start()
+        let checks = site.checks
+        world.run(until: site.parameters.chaosEnd) { checks.step() }
+        if world.violation == nil { calm() }
+        if world.violation == nil { connectAll() }
+        if world.violation == nil { endAll() }
+        if world.violation == nil { checks.findAll() }
+        world.counts.schedules = 1
+        world.counts.steps = world.steps
+        let outcome = Outcome(
+            seed: world.seed, violation: world.violation, digest: world.digest, counts: world.counts)
+        site.tearDown()
+        world.tearDown()
+        return outcome
+    }
+
+    /// Lets time pass until it is so. - Returns: whether it was within the limit.
+    private func wait(_ limit: Int64, until condition: () -> Bool) -> Bool {
+        let checks = site.checks
+        let end = world.now + limit
+        while world.violation == nil {
+            if condition() { return true }
+            if world.now >= end { return false }
+            world.run(until: world.now + .milliseconds(250)) { checks.step() }
+        }
+        return true
+    }
+
+    private func calm() {
+        world.trace("world", "faults have stopped")
+        site.isCalm = true
+        faults.end()
+        site.settle()
+    }
+
+    /// Each key gets a backend that is ready, and its token leads there.
+    private func connectAll() {
+        var open = site.keys.count
+        for key in site.keys {
+            FinalConnect(site, key).start { open -= 1 }
+        }
+        if !wait(Self.progressLimit, until: { open == 0 }) {
+            world.violated(
+                .progressResumes, "\(open) of \(site.keys.count) keys have no usable backend \(Self.progressLimit / 1_000_000_000) s after the last fault")
+        }
+    }
+
+    /// All that lives is asked to end, once.
+    private func endAll() {
+        world.trace("world", "all is asked to end")
+        var live: [BackendID] = []
+        site.store.read { transaction throws(StoreError) in
+            live = try transaction.backends(.live, after: nil, limit: 1_000).map(\.id)
+        }
+        for backend in live { end(backend) }
+        if !wait(Self.endLimit, until: { site.leftovers() == nil }) {
+            world.violated(.everythingEnds, site.leftovers() ?? "nothing")
+        }
+    }
+
+    private func end(_ backend: BackendID) {
+        world.random.pick(site.controllers).terminate(backend, .soft) { [self] isDone in
+            if !isDone { world.after(.milliseconds(500)) { [self] in end(backend) } }
+        }
+    }
+}
+
+/// A connect after the last fault: it is tried until its backend is ready and its token leads there.
+private final class FinalConnect {
+    private let site: Site
+    private let key: String
+    private var world: World { site.world }
+
+    init(_ site: Site, _ key: String) {
+        self.site = site
+        self.key = key
+    }
+
+    func start(_ done: @escaping () -> Void) {
+        world.random.pick(site.clients).connect(key, .ready) { [self] response in
+            guard let response else {
+                world.after(.seconds(1)) { [self] in start(done) }
+                return
+            }
+            use(response, until: world.now + .seconds(3), done)
+        }
+    }
+
+    private func use(_ response: ConnectResponse, until end: Int64, _ done: @escaping () -> Void) {
+        for machine in site.machines where machine.droneHost?.proxy.request(response.token) == .relayed {
+            return done()
+        }
+        if world.now < end {
+            world.after(.milliseconds(100)) { [self] in use(response, until: end, done) }
+        } else {
+            world.trace("client", "\(response.backendID) was granted as ready and cannot be used: connects again")
+            start(done)
+        }
+    }
+}
