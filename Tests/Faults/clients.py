@@ -1,5 +1,6 @@
 """Clients of a site: they connect all the time, use what they got, and remember every answer."""
 
+import collections
 import dataclasses
 import http.client
 import json
@@ -51,6 +52,7 @@ class Clients:
         self.controllers, self.clusters = controllers, clusters
         self.lock = threading.Lock()
         self.acknowledged = []  # since the last `take`
+        self.remembered = collections.deque(maxlen=200)  # newer and older ones
         self.wrong = []  # answers of another backend than the one that was asked
         self.served = {}  # key -> when the newest connect began whose backend answered
         self.places = {}  # backend -> its cluster
@@ -91,6 +93,8 @@ class Clients:
             except NO_ANSWER:
                 pass  # it may have come through or not; both are well
             return
+        if draw.random() < 0.1:
+            self.use(draw.choice(list(self.remembered)))  # its backend or none, but never a successor
         if self.use(answer) == 200:
             with self.lock:
                 self.served[key] = max(began, self.served.get(key, 0))
@@ -107,6 +111,7 @@ class Clients:
         answer = Acknowledged(key, found["backend_id"], found["fencing_token"], found["url"], found["status"])
         with self.lock:
             self.acknowledged.append(answer)
+            self.remembered.append(answer)
             self.places[answer.backend] = urllib.parse.urlsplit(answer.url).netloc
         return answer
 
@@ -130,6 +135,12 @@ class Clients:
     def count(self, reason):
         with self.lock:
             self.refusals[reason] = self.refusals.get(reason, 0) + 1
+
+    @property
+    def refused_connects(self):
+        """How many connects the controllers have refused."""
+        with self.lock:
+            return sum(count for reason, count in self.refusals.items() if reason.startswith("connect: 5"))
 
     def take(self):
         """What was acknowledged since the last call."""

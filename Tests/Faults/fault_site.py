@@ -27,6 +27,8 @@ USER = 63180  # the default of controller, drone and warden
 # Seconds. Short, so that many rounds fit; in the order that the controller checks.
 RENEW, SOFT, HARD, EXPIRY = 0.3, 1.2, 1.8, 2.5
 
+RECOVERY = 20  # seconds after healing in which every key has to be served again
+
 # Longer than soft to hard, so that a stubborn backend is ended by its deadline and not by its grace period.
 POLICY = {
     "limits": {"memory": "32MiB", "pids": 4, "disk": "1MiB"}, "grace_period": "1s", "readiness": {"timeout": "20s"},
@@ -126,6 +128,7 @@ class Site:
             try:
                 for offset in (1, 2, 5):
                     with socket.socket() as probe:
+                        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed ones do not count
                         probe.bind(("0.0.0.0", 20000 + 100 * number + offset))
             except OSError:
                 continue

@@ -4,10 +4,8 @@ import dataclasses
 import time
 
 from clients import NO_ANSWER
-from fault_site import EXPIRY
+from fault_site import EXPIRY, RECOVERY
 from parts import wait_until
-
-RECOVERY = 20  # seconds after healing in which every key has to be served again
 
 
 @dataclasses.dataclass
