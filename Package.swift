@@ -76,7 +76,7 @@ let package = Package(
             name: "SandboxTests", dependencies: ["TestPrograms", "Policy", "Sandbox", "Model", "Linux"],
             swiftSettings: strict),
         .testTarget(
-            name: "WardenTests", dependencies: ["TestPrograms", "WardenProtocol", "Model", "Linux"],
+            name: "WardenTests", dependencies: ["TestPrograms", "Warden", "WardenProtocol", "Model", "Linux"],
             swiftSettings: strict),
         // Programs and images that several test targets start.
         .target(

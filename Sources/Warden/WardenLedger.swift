@@ -156,8 +156,9 @@ package struct WardenLedger: Sendable {
 
     /// None of its processes is left.
     package mutating func processEnded(_ backend: BackendID, _ end: SandboxEnd) -> [Action] {
-        guard entries[backend]?.processEnded(end) == true else { return [] }
-        return end.manner == .deadline ? [.log(backend, "ended by its own guard: \(Self.deadlineHasCome)")] : []
+        let wasRunning = entries[backend]?.phase == .running
+        guard entries[backend]?.processEnded(end) == true, wasRunning, end.manner == .deadline else { return [] }
+        return [.log(backend, "ended by its own guard: \(Self.deadlineHasCome)")]
     }
 
     /// Nothing is left of it, after its processes have ended.

@@ -94,6 +94,17 @@ final class WardenSite {
     /// Leaves the connection and makes a new one, as a restarted drone does.
     func reconnect() throws { socket = try Self.connect(state) }
 
+    /// Stops the warden as a debugger does: it neither reads nor kills until `resume`.
+    func pause() throws {
+        try warden.signal(SIGSTOP)
+        var information = siginfo_t()
+        let stopped = waitid(P_PIDFD, id_t(warden.raw), &information, WSTOPPED | WNOWAIT)
+        try #require(stopped == 0, "the warden does not stop")
+    }
+
+    /// Lets a stopped warden go on.
+    func resume() throws { try warden.signal(SIGCONT) }
+
     func kill() throws {
         try warden.signal(SIGKILL)
         _ = try warden.reap()
