@@ -27,7 +27,7 @@ package struct ConnectionTimes: Equatable, Sendable {
         ping = min(.seconds(3), .milliseconds(lease.renewMilliseconds))
         silence = min(ping * 3, soft / 2)
         dial = min(.seconds(5), soft / 4)
-        answer = min(.seconds(10), soft / 3)
+        answer = min(.seconds(15), soft / 3)
         firstPause = min(.milliseconds(200), soft / 20)
         longestPause = min(.seconds(5), soft / 8)
     }

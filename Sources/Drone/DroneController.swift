@@ -13,6 +13,7 @@ extension Drone {
             // The moment before the bytes leave: the lease's deadlines count from it.
             lease.helloSent(now: clock.now)
             link.send(.hello(hello))
+            rearmLease()
         case .received(let message): take(message)
         case .closed(let cause):
             welcome = .awaited

@@ -64,7 +64,11 @@ final class HostedBackend {
     }
 
     /// Lets the proxy's threads serve it until then, whatever becomes of the drone's own loop.
-    func admit(until deadline: BootInstant) { activity.leaseDeadline = deadline.nanoseconds }
+    func admit(until deadline: BootInstant) {
+        let before = activity.leaseDeadline
+        // Only ever forward, as the warden's; the threads rely on that.
+        activity.leaseDeadline = before == .max ? deadline.nanoseconds : max(before, deadline.nanoseconds)
+    }
 
     /// Whether tokens may lead to it.
     var reach: RouteBook.Reach { lifecycle.status < .terminating ? .reachable : .unreachable }

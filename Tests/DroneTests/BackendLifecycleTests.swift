@@ -262,35 +262,57 @@ struct BackendLifecycleTests {
     func savedThenForgotten() {
         var backend = backend(.ready)
         #expect(backend.unsavedState == BackendState(.ready))
-        #expect(backend.stateSaved(.waiting) == [])
+        #expect(backend.stateSaved(.waiting, now: at(0)) == [])
         #expect(backend.unsavedState == BackendState(.ready))
-        #expect(backend.stateSaved(.ready) == [])
+        #expect(backend.stateSaved(.ready, now: at(0)) == [])
         #expect(backend.unsavedState == nil)
         _ = backend.exited(ended(.exited(code: 0)), lastOutput: "")
         #expect(backend.unsavedState == backend.state)
-        #expect(backend.stateSaved(.ready) == [])
-        #expect(backend.stateSaved(.terminated) == [.forget])
-        #expect(backend.stateSaved(.terminated) == [])
+        #expect(backend.stateSaved(.ready, now: at(0)) == [])
+        #expect(backend.stateSaved(.terminated, now: at(0)) == [.forget])
+        #expect(backend.stateSaved(.terminated, now: at(0)) == [])
     }
 
     @Test("A controller that has saved more than there is, is told the end all the same")
     func savedTooMuch() {
         var backend = backend(.ready)
-        #expect(backend.stateSaved(.terminated) == [])
+        #expect(backend.stateSaved(.terminated, now: at(0)) == [])
         #expect(backend.unsavedState == nil)
         _ = backend.exited(ended(.exited(code: 0)), lastOutput: "")
         #expect(backend.unsavedState == backend.state)
-        #expect(backend.stateSaved(.terminated) == [.forget])
+        #expect(backend.stateSaved(.terminated, now: at(0)) == [.forget])
     }
 
-    @Test("After a restart of the drone a backend is asked again, or taken as ready past its startup deadline")
-    func adoption() {
-        let early = BackendLifecycle(adopting: terms, startupDeadline: at(60), now: at(30))
-        #expect(early.status == .waiting)
-        #expect(early.resumed() == [.holdRequests, .startProbing])
-        let late = BackendLifecycle(adopting: terms, startupDeadline: at(60), now: at(61))
-        #expect(late.status == .ready)
-        #expect(late.resumed() == [.admitRequests])
+    @Test("After a restart of the drone a backend is asked again, for as long as its start may take")
+    func adoptionInTime() {
+        var backend = BackendLifecycle(adopting: terms, startupDeadline: at(60), now: at(30))
+        #expect(backend.status == .waiting)
+        #expect(backend.resumed() == [.holdRequests, .startProbing])
+        _ = backend.stateSaved(.waiting, now: at(31))
+        #expect(backend.nextWake == at(60))
+        #expect(backend.tick(now: at(60)).contains(.askTerminate(.hard)))
+    }
+
+    @Test("Past its startup deadline an adopted backend has time until the controller says whether it ever was ready")
+    func adoptionAfterDeadline() {
+        var backend = BackendLifecycle(adopting: terms, startupDeadline: at(60), now: at(61))
+        #expect(backend.status == .waiting)
+        #expect(backend.resumed() == [.holdRequests, .startProbing])
+        #expect(backend.nextWake == nil)
+        #expect(backend.tick(now: at(9_999)) == [])
+        var answering = backend
+        #expect(answering.answered() == [.stopProbing, .admitRequests, .report(BackendState(.ready))])
+
+        var busy = backend
+        #expect(busy.stateSaved(.ready, now: at(100)) == [.stopProbing, .admitRequests])
+        #expect(busy.status == .ready && busy.unsavedState == nil)
+
+        backend.probeFailed("connect was refused")
+        #expect(backend.stateSaved(.waiting, now: at(100)) == [])
+        #expect(backend.nextWake == at(160))
+        #expect(backend.tick(now: at(160)).contains(.askTerminate(.hard)))
+        #expect(backend.state.reason == .startupTimeout)
+        #expect(backend.state.message?.contains("connect was refused") == true)
     }
 
     @Test("What a warden's list does not have is over; what it has is asked to end again")
@@ -384,7 +406,8 @@ struct BackendLifecycleTests {
         case 11: return Int.random(in: 0..<8, using: &random) == 0 ? backend.notListed() : []
         case 12:
             return backend.stateSaved(
-                BackendStatus.allCases.filter { $0 <= backend.status }.randomElement(using: &random) ?? .scheduled)
+                BackendStatus.allCases.filter { $0 <= backend.status }.randomElement(using: &random) ?? .scheduled,
+                now: now)
         default: return backend.tick(now: now)
         }
     }

@@ -44,8 +44,8 @@ struct DroneFaultTests {
             var reached: [String: BackendStatus] = [:]
             var session = ""
             for message in site.controller.messages {
-                if case .hello(let hello) = message { session = hello.session }
-                guard case .state(name, let state) = message else { continue }
+                if case .hello(let hello) = message { session = hello.process }
+                guard case .state(name, _, let state) = message else { continue }
                 let before = reached[session] ?? .scheduled
                 #expect(state.status >= before, "\(name) went from \(before) back to \(state.status)")
                 reached[session] = state.status

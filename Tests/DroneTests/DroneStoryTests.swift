@@ -211,7 +211,7 @@ struct DroneStoryTests {
         try site.wait(for: "second hello") { site.controller.hellos.count == 2 }
         #expect(site.controller.hellos[1].backends.map(\.backend) == ["demo1", "demo2"])
         #expect(site.controller.hellos[1].backends.allSatisfy { $0.fencingToken == 7 })
-        #expect(site.controller.hellos[0].session != site.controller.hellos[1].session)
+        #expect(site.controller.hellos[0].process != site.controller.hellos[1].process)
         let second = try BackendID("demo2")
         try site.wait(for: "the second's end") { site.warden.requests.contains(.forget(second)) }
         #expect(site.controller.states(of: "demo2").last?.reason == .lost)
@@ -243,29 +243,19 @@ struct DroneStoryTests {
         try site.start("/token/held") { answer = $0 }
         try site.wait(for: "the request") { !site.held.isEmpty }
 
-        site.controller.silent = [.renewals]
+        site.controller.silent = [.hello, .renewals]
         try site.wait(for: "soft") { site.warden.requests.contains(.terminate(backend, .soft)) }
         #expect(answer == nil, "what is under way may end by itself")
         #expect(try site.get("/token/").status == 410, "nothing new is let in")
         try site.wait(for: "hard") { site.warden.requests.contains(.terminate(backend, .hard)) }
-        // By then the deadline that the warden was told of stands, and has come.
-        let promised = try #require(site.warden.sandboxes[backend]?.hardDeadline)
-        #expect(BootInstant.now >= promised)
         // The sandbox has not ended yet, and is cut off already.
         try site.wait(for: "cut", within: .seconds(5)) { answer != nil }
         #expect((try? answer?.get())?.status != 200)
+        #expect(site.controller.hellos.count >= 2, "it kept trying, on other connections too")
         site.warden.endsOn = [.hard]
+        site.controller.silent = []
         try site.wait(for: "end") { site.controller.states(of: "demo1").last?.status == .terminated }
         #expect(site.controller.states(of: "demo1").last?.reason == .keyExpired)
-        let renewals = site.controller.messages.count { if case .renew = $0 { true } else { false } }
-        #expect(renewals >= 4, "it kept trying")
-
-        site.order("demo2")
-        try site.wait(for: "no start without a lease") {
-            site.controller.states(of: "demo2").last?.status == .terminated
-        }
-        #expect(site.controller.states(of: "demo2").last?.reason == .keyExpired)
-        #expect(site.warden.sandboxes[try BackendID("demo2")] == nil)
     }
 
     @Test("An idle backend is swept; one with a request in flight is not")
@@ -336,7 +326,9 @@ struct DroneStoryTests {
         site.order("demo1")
         try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
         func told() -> Int {
-            site.controller.messages.count { $0 == .state(backend: "demo1", state: BackendState(.ready)) }
+            site.controller.messages.count {
+                $0 == .state(backend: "demo1", fencingToken: 7, state: BackendState(.ready))
+            }
         }
         try site.wait(for: "told twice") { told() >= 2 }
         site.controller.cut()

@@ -8,10 +8,13 @@ import Testing
 @Suite("Readiness probe")
 struct ReadinessProbeTests {
     struct Answer: Sendable, CustomTestStringConvertible {
+        var method = ReadinessProbe.Method.head
         var bytes: String
         var path: String?
         var outcome: ReadinessProbe.Outcome
-        var testDescription: String { "\(path ?? "any"): \(bytes.isEmpty ? "silence and an end" : bytes)" }
+        var testDescription: String {
+            "\(method.rawValue) \(path ?? "any"): \(bytes.isEmpty ? "silence and an end" : bytes)"
+        }
     }
 
     @Test(
@@ -30,6 +33,16 @@ struct ReadinessProbeTests {
             Answer(
                 bytes: "HTTP/1.1 199 Odd\r\n\r\n", path: "/up",
                 outcome: .failed("HEAD /up was answered with status 199")),
+            Answer(
+                bytes: "HTTP/1.1 405 No\r\n\r\n", path: "/up",
+                outcome: .headRefused("HEAD /up was answered with status 405")),
+            Answer(
+                bytes: "HTTP/1.0 501 No\r\n\r\n", path: "/up",
+                outcome: .headRefused("HEAD /up was answered with status 501")),
+            Answer(
+                method: .get, bytes: "HTTP/1.1 405 No\r\n\r\n", path: "/up",
+                outcome: .failed("GET /up was answered with status 405")),
+            Answer(method: .get, bytes: "HTTP/1.1 200 OK\r\n\r\n", path: "/up", outcome: .answered),
             Answer(bytes: "HTTP/1.1 +20 OK\r\n\r\n", path: "/up", outcome: .failed("its answer was not HTTP")),
             Answer(bytes: "HTTP/1.1200 OK\r\n\r\n", path: "/up", outcome: .failed("its answer was not HTTP")),
             Answer(
@@ -57,9 +70,9 @@ struct ReadinessProbeTests {
             }
         }
         defer { loop.remove(registration) }
-        #expect(try outcome(port, path: answer.path, loop) == answer.outcome)
+        #expect(try outcome(port, answer.method, path: answer.path, loop) == answer.outcome)
         while asked == nil { try loop.run() }
-        #expect(try #require(asked).hasPrefix("HEAD \(answer.path ?? "/") HTTP/1.1\r\n"))
+        #expect(try #require(asked).hasPrefix("\(answer.method.rawValue) \(answer.path ?? "/") HTTP/1.1\r\n"))
     }
 
     @Test("A port that nobody listens on, and one that never answers, fail within a second")
@@ -67,19 +80,21 @@ struct ReadinessProbeTests {
         let loop = try EventLoop()
         let listener = try Socket.tcpListener(.loopback(0))
         let port = try Socket.localPort(listener.raw)
-        #expect(try outcome(port, loop) == .failed("it did not answer within 1 s"))
+        #expect(try outcome(port, .head, loop) == .failed("it did not answer within 1 s"))
         _ = consume listener
-        guard case .failed(let problem) = try outcome(port, loop) else {
+        guard case .failed(let problem) = try outcome(port, .head, loop) else {
             Issue.record("it answered")
             return
         }
         #expect(problem.contains("ECONNREFUSED"))
     }
 
-    private func outcome(_ port: UInt16, path: String? = nil, _ loop: EventLoop) throws -> ReadinessProbe.Outcome? {
+    private func outcome(
+        _ port: UInt16, _ method: ReadinessProbe.Method, path: String? = nil, _ loop: EventLoop
+    ) throws -> ReadinessProbe.Outcome? {
         var outcome: ReadinessProbe.Outcome?
         let probe = ReadinessProbe(
-            OwnedDescriptor(owning: try Socket.tcp().release()), to: .loopback(port), path: path, loop: loop
+            OwnedDescriptor(owning: try Socket.tcp().release()), to: .loopback(port), method, path: path, loop: loop
         ) {
             outcome = $0
             loop.stop()

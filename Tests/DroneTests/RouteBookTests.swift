@@ -78,6 +78,30 @@ struct RouteBookTests {
         #expect(routes.needed("t", now: at(2)) == [.ask(token: "t")])
     }
 
+    @Test("A revoked token is cut and stays shut, also when its grant was on its way, and others are as before")
+    func revoked() {
+        var routes = RouteBook()
+        _ = routes.granted(grant("known"), .reachable, now: at(0))
+        _ = routes.granted(grant("other"), .reachable, now: at(0))
+        _ = routes.needed("asked", now: at(0))
+        let cut: [RouteBook.Action] = [.remove(token: "known"), .cut(token: "known")]
+        #expect(routes.revoked(["known"]) == cut)
+        #expect(routes.revoked(["known"]) == cut, "what is told again is done again")
+        #expect(routes.needed("known", now: at(1)) == [.unknown(token: "known")])
+        #expect(
+            routes.revoked(["asked"]) == [.remove(token: "asked"), .cut(token: "asked"), .unknown(token: "asked")])
+        #expect(routes.granted(grant("asked"), .reachable, now: at(2)) == [])
+        #expect(routes.needed("other", now: at(3)) == [.ask(token: "other")])
+    }
+
+    @Test("Revoked tokens that are remembered are bounded, and the oldest go first")
+    func revokedIsBounded() {
+        var routes = RouteBook()
+        for number in 0...RouteBook.revokedMax { _ = routes.revoked(["t\(number)"]) }
+        #expect(routes.needed("t0", now: at(1)) == [.ask(token: "t0")])
+        #expect(routes.needed("t1", now: at(1)) == [.unknown(token: "t1")])
+    }
+
     @Test("Tokens of a long-lived backend do not grow without bound")
     func bounded() {
         var routes = RouteBook()

@@ -14,11 +14,17 @@ final class ScriptedController {
     }
 
     var lease = LeaseTimes.standard
+    /// The session that a welcome names.
+    var session: Int64 = 1
+    /// What a report of a state is answered with; nil the reported status.
+    var known: BackendStatus?
     /// Which backends a welcome keeps; nil all that the hello names.
     var keep: [String]?
     var silent: Set<Silence> = []
     private(set) var messages: [DroneMessage] = []
     private(set) var path: String?
+    /// What the drone showed when it dialled.
+    private(set) var authorization: String?
     private(set) var server: HTTPServer!
     private var socket: WebSocketConnection?
     private let onChange: () -> Void
@@ -26,6 +32,7 @@ final class ScriptedController {
     init(loop: EventLoop, onChange: @escaping () -> Void) throws {
         self.onChange = onChange
         server = try HTTPServer(loop: loop, address: .loopback(0)) { [unowned self] request, responder in
+            authorization = request.fields["authorization"]
             path = request.path + (request.query.isEmpty ? "" : "?" + request.query.encoded)
             socket = responder.acceptWebSocket()
             socket?.onText = { [unowned self] in received($0) }
@@ -39,7 +46,7 @@ final class ScriptedController {
     /// The states that were reported of a backend, each once, in their order.
     func states(of backend: String) -> [BackendState] {
         var states: [BackendState] = []
-        for case .state(backend, let state) in messages where !states.contains(state) { states.append(state) }
+        for case .state(backend, _, let state) in messages where !states.contains(state) { states.append(state) }
         return states
     }
 
@@ -67,6 +74,12 @@ final class ScriptedController {
         socket = nil
     }
 
+    /// As a controller that is killed: nobody listens there any more.
+    func die() {
+        server.close(grace: .zero)
+        socket = nil
+    }
+
     private func received(_ text: String) {
         guard let message = try? JSONDecoder().decode(DroneMessage.self, from: Data(text.utf8)) else { return }
         messages.append(message)
@@ -74,10 +87,10 @@ final class ScriptedController {
         case .hello(let hello):
             if silent.contains(.hello) { break }
             let kept = keep ?? hello.backends.map(\.backend)
-            send(.welcome(controller: "co-test", lease: lease, keep: kept))
+            send(.welcome(controller: "co-test", session: session, lease: lease, keep: kept))
         case .renew(let sequence): if !silent.contains(.renewals) { send(.renewed(sequence: sequence)) }
-        case .state(let backend, let state):
-            if !silent.contains(.states) { send(.stateSaved(backend: backend, status: state.status)) }
+        case .state(let backend, _, let state):
+            if !silent.contains(.states) { send(.stateSaved(backend: backend, status: known ?? state.status)) }
         case .sweep(let backend, _):
             if !silent.contains(.sweeps) { send(.terminate(backend: backend, kind: .soft, reason: .swept)) }
         case .routeRequest, .traffic: break

@@ -11,6 +11,7 @@ final class ScriptedWarden {
     var sandboxes: [BackendID: SandboxListing] = [:]
     var offers: [ImageOffer]
     var missingControllers: [String] = []
+    let machine: MachineIdentity
     var version: UInt32 = WardenRequest.version
     /// Whether a terminate request ends a sandbox.
     var endsOn: Set<TerminationKind> = [.soft, .hard]
@@ -32,6 +33,7 @@ final class ScriptedWarden {
         self.path = path
         self.offers = offers
         self.onChange = onChange
+        machine = try MachineIdentity("machine-1")
         listener = try Socket.packetListener(path: path, owner: owner).release()
         listening = try loop.add(listener, .readable) { [unowned self] _ in accept() }
     }
@@ -93,7 +95,10 @@ final class ScriptedWarden {
     private func answer(_ request: WardenRequest) {
         switch request {
         case .hello:
-            send(.welcome(WardenWelcome(version: version, missingControllers: missingControllers, images: offers)))
+            send(
+                .welcome(
+                    WardenWelcome(
+                        version: version, machine: machine, missingControllers: missingControllers, images: offers)))
         case .list:
             for sandbox in sandboxes.values {
                 guard sandbox.exit == nil else {

@@ -17,6 +17,7 @@ struct SessionLeaseTests {
         #expect(lease.standing(now: at(0)) == .never)
         lease.helloSent(now: at(0))
         #expect(lease.spawnDeadline(now: at(1)) == nil)
+        lease.disconnected()
         #expect(lease.tick(now: at(1_000_000)) == [])
         #expect(lease.nextWake == nil)
     }
@@ -29,10 +30,12 @@ struct SessionLeaseTests {
         #expect(lease.spawnDeadline(now: at(6_000)) == at(51_000))
         #expect(lease.standing(now: at(40_999)) == .held)
         #expect(lease.standing(now: at(41_000)) == .soft)
-        #expect(lease.standing(now: at(51_000)) == .hard)
+        #expect(lease.standing(now: at(50_799)) == .soft)
+        // The fence stands a little before the warden's deadline.
+        #expect(lease.standing(now: at(50_800)) == .hard)
     }
 
-    @Test("An unanswered renewal is repeated several times before backends are asked to end")
+    @Test("What is not answered is tried several times, on other connections too, before backends are asked to end")
     func unansweredIsRepeated() {
         var lease = SessionLease()
         lease.helloSent(now: at(0))
@@ -41,10 +44,36 @@ struct SessionLeaseTests {
         #expect(lease.nextWake == at(10_000))
         #expect(lease.tick(now: at(10_000)) == [.sendRenewal(sequence: 1)])
         #expect(lease.tick(now: at(20_000)) == [.sendRenewal(sequence: 2)])
-        #expect(lease.tick(now: at(30_000)) == [.sendRenewal(sequence: 3)])
-        #expect(lease.tick(now: at(40_000)) == [.softExpired, .sendRenewal(sequence: 4)])
-        #expect(lease.tick(now: at(50_000)) == [.hardExpired, .sendRenewal(sequence: 5)])
-        #expect(lease.tick(now: at(55_000)) == [])
+        #expect(lease.tick(now: at(23_334)) == [.reconnect])
+        // A controller that takes the connection and says nothing.
+        lease.helloSent(now: at(24_000))
+        #expect(lease.tick(now: at(37_000)) == [])
+        #expect(lease.tick(now: at(37_334)) == [.reconnect])
+        lease.helloSent(now: at(38_000))
+        #expect(lease.tick(now: at(40_000)) == [.softExpired])
+        #expect(lease.nextWake == at(49_800))
+        #expect(lease.tick(now: at(49_800)) == [.hardExpired])
+        #expect(lease.tick(now: at(50_000)) == [])
+        #expect(lease.tick(now: at(51_334)) == [.reconnect])
+    }
+
+    @Test("With short times there is an attempt on another connection, too, before backends are asked to end")
+    func shortTimes() throws {
+        var lease = SessionLease()
+        lease.helloSent(now: at(0))
+        _ = lease.welcomed(try LeaseTimes(renew: 200, soft: 1_000, hard: 1_500, expiry: 2_000), now: at(5))
+        #expect(lease.tick(now: at(200)) == [.sendRenewal(sequence: 1)])
+        #expect(lease.tick(now: at(400)) == [.sendRenewal(sequence: 2)])
+        #expect(lease.tick(now: at(534)) == [.reconnect])
+    }
+
+    @Test("An answer that a paused drone finds past the fence does not undo what proxy and warden have done")
+    func answerBehindFence() {
+        var lease = SessionLease()
+        lease.helloSent(now: at(0))
+        _ = lease.welcomed(standard, now: at(5))
+        _ = lease.tick(now: at(10_000))
+        #expect(lease.renewed(sequence: 1, now: at(49_900)) == [.hardExpired, .extendBackends(until: at(60_000))])
     }
 
     @Test("A late answer extends from its own sending; duplicates and older ones change nothing")
@@ -158,6 +187,10 @@ struct SessionLeaseTests {
                     #expect(!softAnnounced)
                     softAnnounced = true
                 case .hardExpired: softAnnounced = true
+                case .reconnect:
+                    lease.disconnected()
+                    sent = [:]
+                    helloAt = nil
                 }
             }
             // Never later than the newest acknowledged sending allows: this is what exclusivity rests on.

@@ -24,6 +24,8 @@ final class TestSite {
     private(set) var received: [Request] = []
     /// What the sandbox's port answers a probe with.
     var probeStatus = 200
+    /// What a probe with GET is answered with; nil while GET is what users send.
+    var getProbeStatus: Int?
     /// The paths that probes asked for.
     private(set) var probed: [String] = []
     /// Requests for `/held`, which wait for the test to answer them.
@@ -63,6 +65,9 @@ final class TestSite {
                 probed.append(request.path)
                 return responder.respond(.text(probeStatus, "probed"))
             }
+            if let getProbeStatus, request.fields["x-plane-fencing-token"] == nil {
+                return responder.respond(.text(getProbeStatus, "probed"))
+            }
             received.append(request)
             if request.path == "/held" {
                 held.append(responder)
@@ -77,7 +82,7 @@ final class TestSite {
     /// A configuration that leads to this site's peers.
     func configuration(_ change: (inout DroneConfiguration) -> Void = { _ in }) throws -> DroneConfiguration {
         var configuration = DroneConfiguration(
-            name: try DroneName("dr-test"), controllerURL: try HTTPURL("http://\(controller.server.address)/"),
+            name: try DroneName("dr-test"), controllerURLs: [try HTTPURL("http://\(controller.server.address)/")],
             cluster: try ClusterName(Self.cluster), pool: "blue", wardenSocketPath: folder + "/warden.sock",
             proxyAddress: proxy.address, version: "test")
         change(&configuration)
@@ -90,13 +95,12 @@ final class TestSite {
         let configuration = try configuration(change)
         let port = ProxyPort(send: proxy.send, giveSockets: proxy.giveSockets)
         let logged = logged
-        // The drone logs on its loop's thread only, which is ours.
-        nonisolated(unsafe) let loop = loop
-        let log = DroneLog {
+        let loop = loop
+        let ports = DronePorts.live(configuration, loop: loop, proxy: port) {
             logged.append($0)
             loop.stop()
         }
-        drone = Drone(configuration, loop: loop, proxy: port, log: log) { [unowned self] in
+        drone = Drone(configuration, ports: ports) { [unowned self] in
             refusal = $0
             loop.stop()
         }
@@ -165,7 +169,8 @@ final class TestSite {
     /// An order with a route to it, as a connect makes them.
     func order(_ backend: String, _ change: (inout SpawnOrder) -> Void = { _ in }) {
         var order = SpawnOrder(
-            backend: backend, image: Self.image, environment: ["GREETING": "hello", "PORT": "1"],
+            backend: backend, session: controller.session, image: Self.image,
+            environment: ["GREETING": "hello", "PORT": "1"],
             limits: ResourceLimits(), keyName: "demo", fencingToken: 7, staticToken: nil, maxIdleSeconds: nil,
             lifetimeLimitSeconds: nil)
         change(&order)
