@@ -1,6 +1,7 @@
 import FoundationEssentials
 import HTTP
 import Model
+import Store
 
 /// Responses of the API.
 enum Answer {
@@ -66,18 +67,49 @@ struct ControllerStatus: Encodable {
     var hash: String
     /// Added: the cluster that a connect without one goes to; omitted where there is none.
     var defaultCluster: String?
+    /// Added: the name of this run of this controller.
+    var controller: String
+
+    init(_ controller: Controller) {
+        version = controller.configuration.version
+        hash = controller.configuration.sourceHash
+        defaultCluster = controller.configuration.defaultCluster?.text
+        self.controller = controller.name.text
+    }
 
     enum CodingKeys: String, CodingKey {
         case status
         case version
         case hash
         case defaultCluster = "default_cluster"
+        case controller
     }
 }
 
 /// `/pub/health`.
 struct Health: Encodable {
     var status = "ok"
+}
+
+/// `/pub/b/{backend}/status`: the last line of its history, and, added, the fencing token of its lease.
+struct PresentStatus: Encodable {
+    private let entry: StatusEntry
+    private let fencingToken: Int64
+
+    init(_ row: BackendRow) {
+        entry = StatusEntry(row.state, time: row.changedMilliseconds)
+        fencingToken = row.fencingToken.value
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case fencingToken = "fencing_token"
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        try entry.encode(to: encoder)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(fencingToken, forKey: .fencingToken)
+    }
 }
 
 /// `/ctrl/c/{cluster}/state`, with the reference's fields.
@@ -120,65 +152,5 @@ struct ClusterState: Encodable {
             case controller
             case controllerHeartbeatAge = "controller_heartbeat_age"
         }
-    }
-}
-
-/// `/ctrl/backends`, added to the reference's API: one page, by id.
-struct BackendList: Encodable {
-    var backends: [Backend]
-    /// The `after` of the next page; null on the last.
-    var next: String?
-
-    struct Backend: Encodable {
-        var id: String
-        var key: Key
-        var status: BackendStatus
-        var drone: String
-        var cluster: String
-        var image: String
-        /// Whole seconds since it was scheduled.
-        var ageSeconds: Int64
-        var fencingToken: Int64
-        /// Why it ends; absent until then.
-        var endReason: EndReason?
-        /// A sentence for a person; absent if there is nothing to say.
-        var message: String?
-        /// What it used; absent until it has ended.
-        var usage: BackendUsage?
-        /// What its proxy last said; absent until it was used.
-        var traffic: BackendTraffic?
-
-        enum CodingKeys: String, CodingKey {
-            case id
-            case key
-            case status
-            case drone
-            case cluster
-            case image
-            case ageSeconds = "age_seconds"
-            case fencingToken = "fencing_token"
-            case endReason = "end_reason"
-            case message
-            case usage
-            case traffic
-        }
-    }
-
-    struct Key: Encodable {
-        var namespace: String
-        var name: String
-        var tag: String
-    }
-
-    enum CodingKeys: String, CodingKey {
-        case backends
-        case next
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(backends, forKey: .backends)
-        // Present as null on the last page.
-        try container.encode(next, forKey: .next)
     }
 }

@@ -1,3 +1,4 @@
+import HTTP
 public import Linux
 public import Model
 
@@ -19,6 +20,20 @@ public struct ControllerConfiguration: Sendable {
     public var version: String
     /// The hash of the source that `/ctrl/status` tells: 8 hexadecimal digits, or `unknown`.
     public var sourceHash: String
+
+    /// Who may call it.
+    public var access = AccessConfiguration()
+    /// What a client of its HTTP server may use up.
+    var limits = Self.standardLimits
+
+    /// Bodies up to 1 MiB: the largest request that is taken has a tenth of that.
+    static var standardLimits: HTTPServer.Limits {
+        var limits = HTTPServer.Limits()
+        limits.bodyByteCountMax = 1 << 20
+        limits.bodyDeadline = .seconds(30)
+        limits.connectionCountMax = 16_384
+        return limits
+    }
 
     /// A database.
     public enum Database: Hashable, Sendable, CustomStringConvertible {

@@ -8,6 +8,7 @@ import Store
 public final class ControllerServer {
     private let controller: Controller
     private let api: ControllerAPI
+    private let access: AccessControl
     private let store: LoopStore
     private let server: HTTPServer
 
@@ -17,17 +18,17 @@ public final class ControllerServer {
     /// Opens the database and listens. To be called on the thread that runs the loop. A loop that handles signals is told
     /// so before, because the store's thread starts here.
     public init(_ configuration: ControllerConfiguration, loop: EventLoop) throws(ControllerError) {
+        if let problem = configuration.access.problem(listeningOn: configuration.address) { throw .access(problem) }
+        let access = try AccessControl(configuration.access, loop: loop)
         let store = try Self.open(configuration.database, loop)
         let ports = ControllerPorts(
             clock: loop, store: store, random: RandomBytes.draw, log: { Log.write($0, $1, $2) })
         let controller = Controller(configuration, ports: ports)
-        let api = ControllerAPI(controller)
-        (self.controller, self.api, self.store) = (controller, api, store)
-        var limits = HTTPServer.Limits()
-        limits.connectionCountMax = 16_384
+        let api = ControllerAPI(controller, access: access)
+        (self.controller, self.api, self.access, self.store) = (controller, api, access, store)
         do throws(HTTPServer.ListenError) {
             server = try HTTPServer(
-                loop: loop, address: configuration.address, limits: limits, refusal: Caller.refusal
+                loop: loop, address: configuration.address, limits: configuration.limits, refusal: Caller.refusal
             ) { request, responder in api.handle(request, responder) }
         } catch {
             store.stop()
@@ -59,7 +60,8 @@ public final class ControllerServer {
     /// Stops listening, lets pending requests be answered for a moment, and closes the database.
     /// - Parameter whenDone: called on the loop's thread, at most 2 seconds later.
     public func close(whenDone: @escaping () -> Void = {}) {
-        server.close(grace: ControllerConfiguration.stopGrace) { [controller, store] in
+        server.close(grace: ControllerConfiguration.stopGrace) { [controller, access, store] in
+            access.stop()
             controller.stop {
                 store.stop()
                 Log.write(.info, "controller-stopped", ["controller": controller.name.text])

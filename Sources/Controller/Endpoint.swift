@@ -11,10 +11,23 @@ enum Endpoint: Equatable {
     case controllerStatus
     case connect
     case terminate(BackendID, TerminationKind)
+    case revoke(RevokeAnswer)
     case backends
+    case keys
+    case key
+    case drones
+    case controllers
     case clusterState(ClusterName)
     case droneSocket(ClusterName)
     case drain(ClusterName, DroneName)
+    case undrain(ClusterName, DroneName)
+
+    /// The two forms in which the reference answers a revocation: its server says a sentence at one address, its client
+    /// posts to another one and expects null.
+    enum RevokeAnswer: Equatable {
+        case sentence
+        case null
+    }
 
     /// Whether pages of any origin may read the answer.
     static func isPublic(_ segments: [String]) -> Bool { segments.first == "pub" }
@@ -26,27 +39,51 @@ enum Endpoint: Equatable {
             ? .droneSocket : .api
     }
 
+    /// The query parameters that it takes; nil takes any, and ignores them: pages add some to what they fetch, so that no
+    /// cache answers.
+    var parameters: [String]? {
+        switch self {
+        case .health, .backendStatus, .statusStream, .preflight: nil
+        case .backends: ["state", "drone", "cluster", "image", "after", "limit"]
+        case .keys: ["after_namespace", "after_name", "limit"]
+        case .key: ["namespace", "name"]
+        case .drones: ["after", "limit"]
+        // The reference's drones name their pool here; ours do in their hello.
+        case .droneSocket: ["pool"]
+        case .controllerStatus, .connect, .terminate, .revoke, .controllers, .clusterState, .drain, .undrain: []
+        }
+    }
+
     static func find(_ method: RequestMethod, _ segments: [String]) throws(Failure) -> Endpoint {
         if isPublic(segments), method == .options { return .preflight }
         switch segments.count {
-        case 2:
-            switch (segments[0], segments[1]) {
-            case ("pub", "health"): return try get(method, .health)
-            case ("ctrl", "status"): return try get(method, .controllerStatus)
-            case ("ctrl", "connect"): return try post(method, .connect)
-            case ("ctrl", "backends"): return try get(method, .backends)
-            default: break
-            }
+        case 2: return try findTwo(method, segments)
+        case 3 where segments[0] == "ctrl" && segments[1] == "b" && segments[2] == "revoke":
+            return try post(method, .revoke(.sentence))
         case 4: return try findFour(method, segments)
-        case 6 where segments[0] == "ctrl" && segments[1] == "c" && segments[3] == "d" && segments[5] == "drain":
-            guard method == .post else { throw .methodNotAllowed(["POST"]) }
-            guard let drone = try? DroneName(segments[4]) else {
-                throw Failure(.notFound, "Drone does not exist: \"\(segments[4].prefix(80))\".")
+        case 6 where segments[0] == "ctrl" && segments[1] == "c" && segments[3] == "d":
+            switch segments[5] {
+            case "drain": return try post(method, .drain(try cluster(segments[2]), try drone(segments[4])))
+            case "undrain": return try post(method, .undrain(try cluster(segments[2]), try drone(segments[4])))
+            default: throw unknown
             }
-            return .drain(try cluster(segments[2]), drone)
-        default: break
+        default: throw unknown
         }
-        throw unknown
+    }
+
+    private static func findTwo(_ method: RequestMethod, _ segments: [String]) throws(Failure) -> Endpoint {
+        switch (segments[0], segments[1]) {
+        case ("pub", "health"): return try get(method, .health)
+        case ("ctrl", "status"): return try get(method, .controllerStatus)
+        case ("ctrl", "connect"): return try post(method, .connect)
+        case ("ctrl", "revoke"): return try post(method, .revoke(.null))
+        case ("ctrl", "backends"): return try get(method, .backends)
+        case ("ctrl", "keys"): return try get(method, .keys)
+        case ("ctrl", "key"): return try get(method, .key)
+        case ("ctrl", "drones"): return try get(method, .drones)
+        case ("ctrl", "controllers"): return try get(method, .controllers)
+        default: throw unknown
+        }
     }
 
     private static func findFour(_ method: RequestMethod, _ segments: [String]) throws(Failure) -> Endpoint {
@@ -88,43 +125,16 @@ enum Endpoint: Equatable {
         return id
     }
 
+    private static func drone(_ text: String) throws(Failure) -> DroneName {
+        guard let name = try? DroneName(text) else { throw .noDrone(text) }
+        return name
+    }
+
     private static func cluster(_ text: String) throws(Failure) -> ClusterName {
         do throws(InvalidValue) {
             return try ClusterName(text)
         } catch {
             throw Failure(.invalidClusterName, "Invalid cluster name: \(error.problem).")
         }
-    }
-}
-
-/// The body of POST /ctrl/connect as it came.
-enum ConnectBody {
-    static func decode(_ request: Request) throws(Failure) -> ConnectRequest {
-        let type = request.fields["content-type"]
-        guard isJSON(type) else {
-            let found = type.map { "\"\($0.prefix(80))\"" } ?? "missing"
-            throw Failure(
-                .invalidRequest, status: 415,
-                "The content-type is \(found); a connect request is sent as application/json.")
-        }
-        let json: JSONValue
-        do throws(JSONSyntaxError) {
-            json = try JSONValue(parsing: request.body)
-        } catch {
-            throw Failure(error)
-        }
-        do throws(RequestProblem) {
-            return try ConnectRequest(json: json)
-        } catch {
-            throw Failure(error)
-        }
-    }
-
-    /// `application/json`, or another application type with the suffix +json, as the reference takes it; parameters may
-    /// follow. RFC 9110 section 8.3.
-    private static func isJSON(_ type: String?) -> Bool {
-        guard let type else { return false }
-        let essence = type.prefix { $0 != ";" }.lowercased().filter { $0 != " " && $0 != "\t" }
-        return essence == "application/json" || (essence.hasPrefix("application/") && essence.hasSuffix("+json"))
     }
 }

@@ -27,6 +27,10 @@ package struct Failure: Error, Equatable {
         Failure(.notFound, "Backend does not exist: \"\(text.prefix(80))\".")
     }
 
+    static func noDrone(_ text: String) -> Failure {
+        Failure(.notFound, "Drone does not exist: \"\(text.prefix(80))\".")
+    }
+
     static func methodNotAllowed(_ allow: [String]) -> Failure {
         var failure = Failure(
             .invalidRequest, status: 405, "This address takes \(allow.joined(separator: " and ")) requests only.")

@@ -75,7 +75,8 @@ extension ConnectRequest {
             ))
     }
 
-    private static func check(user: String) throws(RequestProblem) {
+    /// Checks a user's name.
+    public static func check(user: String) throws(RequestProblem) {
         if user.utf8.count > userBytesMax {
             throw .value(
                 InvalidValue(
