@@ -19,4 +19,7 @@ enum MonotonicTime {
             precondition(count == 0 || errno == EINTR || errno == ENOMEM, "poll(2) of a descriptor of ours failed")
         }
     }
+
+    /// Lets the thread sleep, in milliseconds.
+    static func pause(_ milliseconds: Int64) { poll(nil, 0, Int32(clamping: milliseconds)) }
 }

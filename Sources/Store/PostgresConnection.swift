@@ -49,8 +49,8 @@ final class PostgresConnection {
 
     // MARK: Statements
 
-    /// Queues a statement that needs no parameters. A failure of it is thrown by the next `run`, of which it is a part.
-    func queue(_ sql: String) { send(sql, []) }
+    /// Queues a statement. A failure of it is thrown by the next `run`, of which it is a part.
+    func queue(_ sql: String, _ parameters: PostgresParameters = []) { send(sql, parameters) }
 
     /// Sends a statement with all that is queued and waits for the answers. - Returns: its own.
     func run(_ sql: String, _ parameters: PostgresParameters = []) throws(StoreError) -> PostgresResult {
@@ -124,6 +124,23 @@ final class PostgresConnection {
         _ = try result(until: deadline)
         guard let last else { preconditionFailure("a run sends at least one statement") }
         return last
+    }
+
+    // MARK: Notices
+
+    /// What poll(2) finds readable when the server has sent something unasked.
+    var descriptor: Int32 { plane_PQsocket(handle) }
+
+    /// Takes in what the server sent unasked, without waiting. - Returns: payloads of notices, oldest first.
+    func takeNotices() throws(StoreError) -> [String] {
+        if breakage == nil && plane_PQconsumeInput(handle) == 0 { breakage = ownWords }
+        if let breakage { throw breakage }
+        var payloads: [String] = []
+        while let notice = plane_PQnotifies(handle) {
+            payloads.append(String(cString: notice.pointee.extra))
+            plane_PQfreemem(notice)
+        }
+        return payloads
     }
 
     // MARK: Waiting
