@@ -38,7 +38,8 @@ MANIFEST = {"name": "witness", "command": ["/witness"], "port": 8080, "environme
 
 def clean(state):
     """What a killed warden left, as the next one would."""
-    subprocess.run([str(BINARIES / "plane-warden"), "clean", "--state", str(state)], check=True, capture_output=True)
+    if (state / "run").exists():  # else none was ever started
+        subprocess.run([str(BINARIES / "plane-warden"), "clean", "--state", str(state)], check=True, capture_output=True)
 
 
 def remove_abandoned():
@@ -62,21 +63,22 @@ def compile_c(source, target, *options):
 class Drone:
     """One machine: a warden, a drone beside it and the wire that leads to it."""
 
-    def __init__(self, name, folder, wire, proxy_port, controllers):
-        self.name, self.wire = name, wire
+    def __init__(self, name, folder, wire, proxy_port, controllers, replaces=None):
+        """- replaces: the drone whose name and address it has, where it stands in for it."""
+        self.name, self.wire, self.replaced = name, wire, replaces or self
         self.state = folder / name
-        self.cluster = f"{wire.drone}:{proxy_port}"
+        self.cluster = f"{self.replaced.wire.drone}:{proxy_port}"
         self.warden = Part(f"{name}-warden", [
             str(BINARIES / "plane-warden"), "serve", "--state", str(self.state), "--drone-user", str(USER),
             "--plane", str(BINARIES / "plane"), "--allow-missing-controllers", "--end-with-parent"], folder)
         self.drone = Part(f"{name}-drone", self.words(folder, controllers, proxy_port), folder, namespace=wire.namespace)
 
     def words(self, folder, controllers, proxy_port):
-        found = [str(BINARIES / "plane"), "drone", "--name", f"dr-{self.name}", "--cluster", self.cluster]
+        found = [str(BINARIES / "plane"), "drone", "--name", f"dr-{self.replaced.name}", "--cluster", self.cluster]
         for port in controllers:
             found += ["--controller-url", f"http://{self.wire.host}:{port}"]
         return found + [
-            "--warden-socket", str(self.state / "run" / "warden.sock"), "--proxy-host", self.wire.drone,
+            "--warden-socket", str(self.state / "run" / "warden.sock"), "--proxy-host", self.replaced.wire.drone,
             "--proxy-port", str(proxy_port), "--proxy-threads", "1", "--user", str(USER),
             "--allow-missing-controllers", "--end-with-parent"]
 
@@ -116,6 +118,8 @@ class Site:
         self.controllers = [self.controller(index, port) for index, port in enumerate(ports)]
         self.drones = [Drone(name, self.folder, Wire(self.number, index), first + 11 + index, self.ports_of(index, ports))
                        for index, name in enumerate(("one", "two"))]
+        # Another machine that is given the name of the first: in place of it, while that one may still run somewhere.
+        self.spare = Drone("spare", self.folder, Wire(self.number, 2), first + 11, ports, replaces=self.drones[0])
         self.judge = Judge()
         self.urls = [f"http://127.0.0.1:{port}" for port in ports]
         self.clients = Clients(self.urls, [drone.cluster for drone in self.drones], seed)
@@ -181,11 +185,12 @@ class Site:
             wait_until(self.postgres.is_ready, 20, "PostgreSQL ready")
         for controller in self.controllers:
             controller.start()
-        for drone in self.drones:
+        for drone in [*self.drones, self.spare]:
             drone.prepare(witness, self.evidence)
             drone.wire.make()
             self.made.append(drone.wire.remove)
             self.made.append(drone.clean)
+        for drone in self.drones:
             drone.warden.start()
             drone.drone.start()
         self.clients.start()
@@ -193,7 +198,7 @@ class Site:
 
     def parts(self):
         """In the order in which they are ended."""
-        drones = [part for drone in self.drones for part in (drone.drone, drone.warden)]
+        drones = [part for drone in [*self.drones, self.spare] for part in (drone.drone, drone.warden)]
         return drones + self.controllers + ([self.postgres] if self.postgres else [])
 
     def part(self, name):

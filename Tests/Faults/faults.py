@@ -349,6 +349,42 @@ class LinkToOneController(LinkSilent):
         self.port = draw.choice(self.site.urls).rsplit(":", 1)[1]
 
 
+class MachineReplaced(Lasting, Fault):
+    """machine replaced under its name while cut off, stopped or killed"""
+
+    def choose(self, draw):
+        super().choose(draw)
+        self.loses, self.keeps = ("one",), ("two",)
+        self.machine, self.spare = self.site.drones[0], self.site.spare
+        self.way = draw.choice(["cut off", "stopped", "killed"])
+
+    def inject(self):
+        parts = (self.machine.drone, self.machine.warden)
+        if self.way == "cut off":
+            self.machine.wire.pull()
+        for part in parts:
+            if self.way == "stopped":
+                part.pause()
+            elif self.way == "killed":
+                part.kill()
+        self.spare.wire.take_over(self.machine.wire.drone)
+        self.spare.warden.start()
+        self.spare.drone.start()
+
+    def heal(self):
+        self.spare.drone.stop()
+        self.spare.warden.stop()
+        self.spare.wire.give_back(self.machine.wire.drone)
+        if self.way == "cut off":
+            self.machine.wire.plug()
+        for part in (self.machine.warden, self.machine.drone):
+            part.resume()
+            part.start()
+
+    def __str__(self):
+        return f"{title(type(self))} ({self.way})"
+
+
 class DiskFilled(Fault):
     """disk full under SQLite"""
 
@@ -529,7 +565,7 @@ class Several(Fault):
 
 
 ALL = [
-    Nothing, *CONTROLLER, *MACHINE, *LINK, DiskFull, ClockBack, *ONE_CONTROLLER, LinkToOneController, *POSTGRES, Several,
+    Nothing, *CONTROLLER, *MACHINE, *LINK, MachineReplaced, DiskFull, ClockBack, *ONE_CONTROLLER, LinkToOneController, *POSTGRES, Several,
 ]
 
 

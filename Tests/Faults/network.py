@@ -59,6 +59,17 @@ class Wire:
         run("ip", "netns", "exec", self.namespace, "nft", "delete", "table", "inet", "fault")
 
 
+    def take_over(self, address):
+        """Leads an address of another wire here, and so does the drone's end believe."""
+        near, far = self.ends
+        run("ip", "-n", self.namespace, "addr", "replace", f"{address}/32", "dev", far)
+        run("ip", "route", "replace", f"{address}/32", "dev", near, "src", self.host)
+
+    def give_back(self, address):
+        near, far = self.ends
+        run("ip", "route", "del", f"{address}/32", "dev", near)
+        run("ip", "-n", self.namespace, "addr", "del", f"{address}/32", "dev", far)
+
 
 def remove_abandoned():
     """Networks of a suite that was killed."""

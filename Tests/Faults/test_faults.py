@@ -108,6 +108,7 @@ class NamedParts:
 
     kind = "postgres"
     urls, controllers = ["http://host:1", "http://host:2"], ["first", "second"]
+    drones, spare = ["one", "two"], "spare"
 
     def part(self, name):
         return name
