@@ -4,6 +4,7 @@ The drones stand for two machines of one host: each has a state folder, a warden
 of its own, so that a URL leads to the one that has the backend. All backends write to one log, which the judge reads.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -39,7 +40,8 @@ MANIFEST = {"name": "witness", "command": ["/witness"], "port": 8080, "environme
 def clean(state):
     """What a killed warden left, as the next one would."""
     if (state / "run").exists():  # else none was ever started
-        subprocess.run([str(BINARIES / "plane-warden"), "clean", "--state", str(state)], check=True, capture_output=True)
+        words = [str(BINARIES / "plane-warden"), "clean", "--state", str(state)]
+        subprocess.run(words, check=True, capture_output=True)
 
 
 def remove_abandoned():
@@ -53,6 +55,11 @@ def remove_abandoned():
         if os.path.ismount(folder / "database"):
             subprocess.run(["umount", str(folder / "database")], check=True)
         shutil.rmtree(folder)
+
+
+@functools.cache
+def help_of(command):
+    return subprocess.run([str(BINARIES / "plane"), command, "--help"], check=True, capture_output=True, text=True).stdout
 
 
 def compile_c(source, target, *options):
@@ -155,9 +162,12 @@ class Site:
     def controller(self, index, port):
         times = zip(("renew", "soft", "hard", "expiry"), (RENEW, SOFT, HARD, EXPIRY))
         lease = [word for name, seconds in times for word in (f"--lease-{name}-ms", str(round(seconds * 1000)))]
+        # The networks of the drones reach nothing else and are reached by nobody else.
+        anonymous = ["--allow-anonymous"] if "--allow-anonymous" in help_of("controller") else []
         return Part(f"controller-{index}", [
-            str(BINARIES / "plane"), "controller", "--db", self.database_of(index), "--host", "0.0.0.0", "--port", str(port),
-            "--controller-url", f"http://127.0.0.1:{port}", "--user", str(USER), "--end-with-parent", *lease], self.folder)
+            str(BINARIES / "plane"), "controller", "--db", self.database_of(index), "--host", "0.0.0.0", "--port",
+            str(port), "--controller-url", f"http://127.0.0.1:{port}", "--user", str(USER), "--end-with-parent",
+            *anonymous, *lease], self.folder)
 
     def __enter__(self):
         try:
@@ -173,7 +183,8 @@ class Site:
     def start(self):
         self.database.mkdir(mode=0o700)
         if self.kind == "sqlite":
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "plane-faults", str(self.database)], check=True)
+            options = ["-t", "tmpfs", "-o", "size=16m,mode=700"]
+            subprocess.run(["mount", *options, "plane-faults", str(self.database)], check=True)
             self.made.append(lambda: subprocess.run(["umount", str(self.database)], check=True))
         os.chown(self.database, USER, USER)
         witness = self.folder / "witness"
@@ -207,7 +218,7 @@ class Site:
     def settle(self, seconds):
         """Waits until each key has been served to a connect that begins now. - Returns: how long that took."""
         began = time.monotonic()
-        wait_until(lambda: not self.clients.unserved(began), seconds, f"connects of {self.clients.unserved(began) or 'all keys'}")
+        wait_until(lambda: not self.clients.unserved(began), seconds, "every key connected to and its backend reached")
         return time.monotonic() - began
 
     def states(self, backend):

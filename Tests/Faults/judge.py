@@ -21,7 +21,8 @@ class Lifetime:
     superseded: bool = False
 
     def __str__(self):
-        return (f"backend {self.backend} (token {self.token}, start {self.start / 1e9:.3f}, last write {self.last / 1e9:.3f})")
+        times = f"start {self.start / 1e9:.3f}, last write {self.last / 1e9:.3f}"
+        return f"backend {self.backend} (token {self.token}, {times})"
 
 
 class Judge:
@@ -68,7 +69,8 @@ class Judge:
             if token <= before.token:
                 self.tokens.append(f"key {key}: the token did not grow from {before} to {lifetime}")
         if lock != "free":
-            self.overlaps.append(f"key {key}: another process held the lock when {lifetime} began; before it was {before}")
+            self.overlaps.append(
+                f"key {key}: another process held the lock when {lifetime} began; before it was {before}")
         self.lifetimes += 1
         self.current[key] = self.processes[key, start] = lifetime
         self.backends.setdefault(backend, lifetime)

@@ -99,7 +99,8 @@ class Postgres(Part):
         super().__init__(
             "postgres", [
                 "setpriv", "--pdeathsig", "QUIT", str(self.programs / "postgres"), "-D", str(self.data), "-p", str(port),
-                "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.data}", "-c", "max_connections=50", "-c", "shared_buffers=32MB"],
+                "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.data}",
+                "-c", "max_connections=50", "-c", "shared_buffers=32MB"],
             folder, user="postgres")
 
     url = property(lambda self: f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
@@ -108,7 +109,8 @@ class Postgres(Part):
         self.data.mkdir(mode=0o700)
         subprocess.run(["chown", "postgres:", str(self.data)], check=True)
         subprocess.run(
-            [str(self.programs / "initdb"), "-D", str(self.data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"],
+            [str(self.programs / "initdb"), "-D", str(self.data), "-A", "trust", "-U", "postgres", "-E", "UTF8",
+             "--no-sync"],
             check=True, stdout=subprocess.DEVNULL, user="postgres", cwd="/")
 
     def is_ready(self):

@@ -13,7 +13,7 @@ class Outcome:
     """What a round showed; of a fault, the sum over its rounds."""
 
     rounds: int = 1
-    acknowledged: int = 0
+    connects: int = 0
     watched: int = 0
     lifetimes: int = 0
     overlaps: int = 0
@@ -23,7 +23,7 @@ class Outcome:
     problems: list = dataclasses.field(default_factory=list)
 
     def add(self, other):
-        for field in ("rounds", "acknowledged", "watched", "lifetimes", "overlaps", "lost", "other"):
+        for field in ("rounds", "connects", "watched", "lifetimes", "overlaps", "lost", "other"):
             setattr(self, field, getattr(self, field) + getattr(other, field))
         self.recovery = max(self.recovery, other.recovery)
         self.problems += other.problems
@@ -126,7 +126,7 @@ class Round:
         acknowledged = site.clients.take()
         for answer in acknowledged:
             by_backend.setdefault(answer.backend, []).append(answer)
-        self.outcome.acknowledged = len(acknowledged)
+        self.outcome.connects = len(acknowledged)
         for backend, answers in by_backend.items():
             seen = site.judge.backends.get(backend)
             if seen and any(answer.token != seen.token for answer in answers):

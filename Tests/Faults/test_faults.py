@@ -15,6 +15,7 @@ sys.path.insert(0, str(FOLDER))
 from clients import Acknowledged  # noqa: E402
 from judge import Judge  # noqa: E402
 import faults  # noqa: E402
+from fault import Nothing, name  # noqa: E402
 from rounds import Round  # noqa: E402
 
 
@@ -82,7 +83,7 @@ class ForgedSite:
 
 class FoundAgain(unittest.TestCase):
     def lost(self, state, answer):
-        found = Round(ForgedSite(state, answer), faults.Nothing)
+        found = Round(ForgedSite(state, answer), Nothing)
         found.patience = 0.05
         found.check_acknowledged()
         return found.outcome.lost
@@ -124,7 +125,7 @@ class Drawing(unittest.TestCase):
     def test_a_seed_draws_the_same_again(self):
         for fault in faults.ALL:
             one, two = (drawn(fault(NamedParts(), random.Random(7))) for _ in range(2))
-            self.assertEqual(one, two, faults.name(fault))
+            self.assertEqual(one, two, name(fault))
 
 
 @unittest.skipUnless(os.environ.get("FAULTS") == "quick", "breaks real processes for minutes; asked for by FAULTS=quick")
