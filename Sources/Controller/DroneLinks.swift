@@ -238,11 +238,11 @@ final class DroneLinks {
         var state = reported
         if controller.defects.contains(.endAssumed), state.status >= .terminating { state.status = .terminated }
         controller.store.perform({ [state] store throws(StoreError) -> StateOutcome in
-            guard let row = try store.backend(id), row.spec.drone == drone, row.fencingToken == token else {
-                return StateOutcome(known: nil, recording: .unknownBackend)
-            }
+            guard let row = try store.backend(id), row.spec.drone == drone,
+                row.fencingToken == token || ReportAnswer.isOfNone(state.status, token)
+            else { return StateOutcome(known: nil, recording: .unknownBackend) }
             return StateOutcome(
-                known: row.state.status, recording: try store.record(row.completing(state), of: id, token))
+                known: row.state.status, recording: try store.record(row.completing(state), of: id, row.fencingToken))
         }) { [weak self] result in
             guard let self else { return }
             switch result {
@@ -254,7 +254,10 @@ final class DroneLinks {
                     controller.published(HistoryLine(backend: id, row: line))
                 }
                 switch ReportAnswer(reported.status, known: outcome.known) {
-                case .saved: link.send(.stateSaved(backend: text, status: reported.status))
+                case .saved:
+                    // What is known may be further: a drone process that was restarted learns from it what it had reached.
+                    let known = max(reported.status, outcome.known ?? reported.status)
+                    link.send(.stateSaved(backend: text, status: known))
                 case .kill: link.send(.terminate(backend: text, kind: .hard, reason: .lost))
                 }
             }

@@ -51,7 +51,8 @@ package struct Reconciliation: Equatable, Sendable {
                 continue
             }
             reported.insert(report.backend)
-            saved.append(Saved(report))
+            // What is known may be further: a drone process that was restarted learns from it what it had reached.
+            saved.append(Saved(backend: report.backend, status: max(report.state.status, row.state.status)))
             if report.state.status > row.state.status {
                 record.append(Record(row, row.completing(report.state)))
             }
@@ -121,6 +122,12 @@ package enum ReportAnswer: Equatable {
     case saved
     /// The store knows no such backend of this drone as running: it must not run.
     case kill
+
+    /// Whether a report is the answer to an order to end what the drone never heard of: it knows no token of that, and will
+    /// not start it any more.
+    package static func isOfNone(_ reported: BackendStatus, _ token: FencingToken) -> Bool {
+        reported == .terminated && token.value == 0
+    }
 
     /// - Parameter known: the status of the drone's own backend before the report; nil when it has none of that id.
     package init(_ reported: BackendStatus, known: BackendStatus?) {

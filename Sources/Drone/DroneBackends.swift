@@ -70,7 +70,7 @@ extension Drone {
         case .refuseRequests: perform(routes.closed(backend: backend.id.text))
         case .cutConnections(let reason): cut(backend, reason)
         case .askSpawn: askSpawn(backend)
-        case .askTerminate(let kind): askTerminate(kind, backend)
+        case .askTerminate(let kind): warden.send(.terminate(backend.id, kind))
         case .startProbing: startProbing(backend)
         case .stopProbing:
             backend.readiness?.stop()
@@ -104,14 +104,6 @@ extension Drone {
                     backend: backend.id, image: backend.image,
                     environment: HostedBackend.environment(order, port: terms.port), limits: order.limits,
                     hardDeadline: deadline, fencingToken: backend.fencingToken, note: note.encoded())))
-    }
-
-    private func askTerminate(_ kind: TerminationKind, _ backend: HostedBackend) {
-        warden.send(.terminate(backend.id, kind))
-        guard kind == .hard, defects.contains(.endAssumed) else { return }
-        let exit = SandboxExit(
-            cause: .terminated, status: nil, outOfMemory: false, cpuMicroseconds: 0, memoryPeakBytes: 0)
-        perform(backend.lifecycle.exited(exit, lastOutput: ""), on: backend)
     }
 
     private func startProbing(_ backend: HostedBackend) {

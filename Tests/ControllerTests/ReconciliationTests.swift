@@ -29,6 +29,13 @@ import Testing
         #expect(plan.saved.map(\.backend) == ["b1", "b2"])
     }
 
+    @Test("A drone process that was restarted is told how far its backends had come")
+    func knownFurther() {
+        let plan = reconcile([report("b1", .waiting)], [Values.row("b1", .ready)])
+        #expect(plan.saved == [.init(backend: "b1", status: .ready)])
+        #expect(plan.keep.map(\.text) == ["b1"] && plan.record.isEmpty)
+    }
+
     @Test("What only the drone knows is not kept; what has ended there is acknowledged so that it is forgotten")
     func unknown() {
         let plan = reconcile([report("b1", .ready), report("b2", .terminated)], [])
@@ -142,5 +149,8 @@ import Testing
         #expect(ReportAnswer(.ready, known: nil) == .kill)
         #expect(ReportAnswer(.terminated, known: .terminated) == .saved)
         #expect(ReportAnswer(.terminated, known: nil) == .saved)
+        // The answer to an order to end what the drone never heard of is about whatever has that id.
+        #expect(ReportAnswer.isOfNone(.terminated, FencingToken(0)))
+        #expect(!ReportAnswer.isOfNone(.ready, FencingToken(0)) && !ReportAnswer.isOfNone(.terminated, FencingToken(1)))
     }
 }
