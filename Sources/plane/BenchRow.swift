@@ -36,6 +36,10 @@ struct BenchRow: Equatable {
         case sandboxes = "sandboxes"
         case kinds = "kinds"
         case instructions = "instructions"
+        case connectsPerSecond = "connects/s"
+        case milliseconds = "ms"
+        case percentOfProcessor = "% of a core"
+        case kibibytesPerSecond = "KiB/s"
     }
 
     /// Another program, or another figure of the same one.

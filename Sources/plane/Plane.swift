@@ -26,7 +26,7 @@ struct Plane {
                     PolicyCheckCommand.self, PolicyExplainCommand.self, PolicyDiffCommand.self,
                     PolicyCompileCommand.self,
                 ]),
-            .group("bench", "measure how fast this is on this machine", [BenchSpawnCommand.self]),
+            .group("bench", "measure how fast this is on this machine", [BenchSpawnCommand.self, BenchControllerCommand.self]),
             .command(ControllerCommand.self),
             .command(DroneCommand.self),
             .command(DoctorCommand.self),
