@@ -43,13 +43,15 @@ package final class Controller {
     /// - Parameters:
     ///   - configuration: what it is told; addresses and files are others' business.
     ///   - ports: all that it touches.
-    package init(_ configuration: ControllerConfiguration, ports: ControllerPorts) {
+    ///   - name: nil draws one.
+    package init(_ configuration: ControllerConfiguration, ports: ControllerPorts, name: ControllerName? = nil) {
         self.configuration = configuration
         clock = ports.clock
         store = ports.store
         random = ports.random
         log = ports.log
-        name = ControllerName(random: ports.random(14))
+        let name = name ?? ControllerName(random: ports.random(14))
+        self.name = name
         sharing = ports.store.isShared ? .shared : .exclusive
         sessions = SessionTable(lease: configuration.lease, name: name, sharing: sharing)
     }

@@ -1,6 +1,7 @@
 import HTTP
 public import Linux
 public import Model
+import Store
 
 /// All that a controller is told when it starts.
 public struct ControllerConfiguration: Sendable {
@@ -36,7 +37,7 @@ public struct ControllerConfiguration: Sendable {
     }
 
     /// A database.
-    public enum Database: Hashable, Sendable, CustomStringConvertible {
+    public enum Database: Hashable, Sendable {
         /// A file, for one controller; its folder must exist.
         case sqlite(path: String)
         /// PostgreSQL, which any number of controllers share.
@@ -44,18 +45,10 @@ public struct ControllerConfiguration: Sendable {
 
         /// Reads what a person wrote: `postgres://…` or `postgresql://…`, else a file, also as `sqlite:FILE`.
         public init(_ text: String) {
-            if text.hasPrefix("postgres://") || text.hasPrefix("postgresql://") {
+            if PostgresURL.isOne(text) {
                 self = .postgres(url: text)
             } else {
                 self = .sqlite(path: text.hasPrefix("sqlite:") ? String(text.dropFirst("sqlite:".count)) : text)
-            }
-        }
-
-        /// For the log: without what may be a password.
-        public var description: String {
-            switch self {
-            case .sqlite(let path): path
-            case .postgres(let url): "postgres://" + (url.split(separator: "@").last.map(String.init) ?? "")
             }
         }
     }

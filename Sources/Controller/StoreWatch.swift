@@ -107,7 +107,7 @@ final class StoreWatch {
         controller.sessions.observeAll(reading.drones, now: now)
         controller.sessions.observe(reading.controllers, now: now)
         for row in reading.drones { compare(row) }
-        for line in reading.lines { publish(line) }
+        publish(reading.lines)
         controller.connects.retryAll()
     }
 
@@ -136,10 +136,14 @@ final class StoreWatch {
         return ids.sorted { $0.text < $1.text }.map { ($0, lastLines[$0] ?? 0) }
     }
 
-    private func publish(_ line: HistoryLine) {
-        lastLines[line.backend] = line.row.number
-        controller.streams.publish(line.row, of: line.backend)
-        controller.connects.reached(line.row.state, line.backend)
+    /// Lines of each backend in their order. Whoever waits for one to be ready goes by where it is now, not by where it was.
+    private func publish(_ lines: [HistoryLine]) {
+        for (index, line) in lines.enumerated() {
+            lastLines[line.backend] = line.row.number
+            controller.streams.publish(line.row, of: line.backend)
+            let isLast = index + 1 == lines.count || lines[index + 1].backend != line.backend
+            if isLast { controller.connects.reached(line.row.state, line.backend) }
+        }
     }
 
     // MARK: Notices
@@ -184,7 +188,7 @@ final class StoreWatch {
                 case .silent, .away: break
                 }
             }
-            for line in reading.lines { publish(line) }
+            publish(reading.lines)
         }
     }
 }
