@@ -5,6 +5,10 @@ package import Store
 ///
 /// Both sides converge by level: whatever was missed while they were apart is seen in the difference of the two lists,
 /// and a hello that is repeated changes nothing more.
+///
+/// A hello may have been long under way, and been overtaken by a later one of the same drone. What it says of a backend was
+/// true and can only have gone further; what it does not say proves nothing. So a missing backend is not recorded as ended:
+/// the drone is asked to end it, on this very connection, and its answer that nothing of it runs there is recorded.
 package struct Reconciliation: Equatable, Sendable {
     /// A state to record.
     package struct Record: Equatable, Sendable {
@@ -27,11 +31,12 @@ package struct Reconciliation: Equatable, Sendable {
 
     /// Backends that the drone has and shall keep. It kills any other.
     package var keep: [BackendID] = []
-    /// Reported states that are further than the rows', and the ends of what the drone does not have any more.
+    /// Reported states that are further than the rows'.
     package var record: [Record] = []
     /// Backends that were promised and that the drone never heard of.
     package var spawn: [BackendRow] = []
-    /// Ends that were asked for while the drone was away, and those that it had begun and forgot in a restart.
+    /// Ends that were asked for while the drone was away, those that it had begun and forgot in a restart, and those of
+    /// what it does not have.
     package var terminate: [End] = []
     /// What to acknowledge.
     package var saved: [Saved] = []
@@ -43,11 +48,13 @@ package struct Reconciliation: Equatable, Sendable {
     package init(_ drone: DroneName, reports: [BackendReport], live: [BackendRow]) {
         let rows = Dictionary(live.map { ($0.id.text, $0) }, uniquingKeysWith: { first, _ in first })
         var reported: Set<String> = []
+        var others: Set<String> = []
         for report in reports {
             // The fencing token tells a backend from one of the same id that a restored database knows.
             guard let row = rows[report.backend], row.fencingToken.value == report.fencingToken else {
                 // Unknown, ended or of another drone. What still runs is killed for not being in `keep`.
                 if report.state.status == .terminated { saved.append(Saved(report)) }
+                others.insert(report.backend)
                 continue
             }
             reported.insert(report.backend)
@@ -62,7 +69,9 @@ package struct Reconciliation: Equatable, Sendable {
                 terminate.append(End(backend: row.id, end: end))
             }
         }
-        for row in live where !reported.contains(row.id.text) { missing(row) }
+        for row in live where !reported.contains(row.id.text) {
+            if others.contains(row.id.text) { replaced(row) } else { missing(row) }
+        }
     }
 
     /// The end to ask for: the one that was requested, or the one that the drone itself had begun when it was last heard
@@ -77,16 +86,18 @@ package struct Reconciliation: Equatable, Sendable {
         }
     }
 
+    /// The drone had another backend of its id at some time: this one is of a database that was restored.
+    private mutating func replaced(_ row: BackendRow) {
+        let message = "Its drone has another backend of that id."
+        record.append(Record(row, BackendState(.terminated, reason: .lost, kind: row.state.kind, message: message)))
+    }
+
     private mutating func missing(_ row: BackendRow) {
         if row.state.status > .scheduled {
-            let state = BackendState(
-                .terminated, reason: .lost, kind: row.state.kind,
-                message: "Its drone came back without it.")
-            record.append(Record(row, state))
+            let reason = row.desiredEnd?.reason ?? row.state.reason ?? .lost
+            terminate.append(End(backend: row.id, end: DesiredEnd(kind: .hard, reason: reason)))
         } else if let end = row.desiredEnd {
-            let state = BackendState(
-                .terminated, reason: end.reason, kind: end.kind, message: "It was ended before its drone heard of it.")
-            record.append(Record(row, state))
+            terminate.append(End(backend: row.id, end: end))
         } else {
             spawn.append(row)
         }
@@ -107,6 +118,10 @@ extension BackendRow {
     /// A reported state with why its end was asked for, where the drone process that was asked is not the one that
     /// reports it: that one only knows that it was.
     package func completing(_ report: BackendState) -> BackendState {
+        if state.status == .scheduled, report.endReason == .lost, let end = desiredEnd {
+            return BackendState(
+                .terminated, reason: end.reason, kind: end.kind, message: "It was ended before its drone heard of it.")
+        }
         guard report.endReason == .endedByDrone, let reason = state.reason ?? desiredEnd?.reason else { return report }
         var completed = report
         completed.reason = reason

@@ -78,22 +78,27 @@ import Testing
     }
 
     @Test(
-        "What ran and is missing now is lost",
+        "What ran and is missing in a hello is asked to end, for the hello may be an old one",
         arguments: [BackendStatus.loading, .starting, .waiting, .ready, .terminating])
     func lost(_ status: BackendStatus) {
         let plan = reconcile([], [Values.row("b1", status)])
-        #expect(plan.record.map(\.state.status) == [.terminated])
-        #expect(plan.record.map(\.state.reason) == [.lost])
-        #expect(plan.spawn.isEmpty)
+        #expect(plan.record.isEmpty && plan.spawn.isEmpty)
+        #expect(
+            plan.terminate
+                == [.init(backend: Values.backend("b1"), end: DesiredEnd(kind: .hard, reason: .lost))])
     }
 
     @Test("What was promised and never started is ordered again, unless its end was asked for")
     func scheduled() {
         let row = Values.row("b1", .scheduled)
         #expect(reconcile([], [row]).spawn == [row])
-        let plan = reconcile([], [Values.row("b1", .scheduled, end: DesiredEnd(kind: .soft, reason: .external))])
-        #expect(plan.spawn.isEmpty)
-        #expect(plan.record.map(\.state.reason) == [.external])
+        let end = DesiredEnd(kind: .soft, reason: .external)
+        let ending = Values.row("b1", .scheduled, end: end)
+        let plan = reconcile([], [ending])
+        #expect(plan.spawn.isEmpty && plan.record.isEmpty)
+        #expect(plan.terminate == [.init(backend: ending.id, end: end)])
+        // The drone's answer, that it knows no such backend, is recorded with why its end was asked for.
+        #expect(ending.completing(BackendState(.terminated, reason: .lost)).endReason == .external)
     }
 
     @Test("An end that was asked for while the drone was away is asked for again")

@@ -32,7 +32,7 @@ struct CampaignReport {
         lines.append(Self.row("violations", result.violations.count))
         lines.append(
             "\(milliseconds) ms, \(jobs) jobs, "
-                + "\(milliseconds * 1_000 * Int64(jobs) / Int64(max(1, result.counts.schedules))) µs of a processor per schedule")
+                + "\(Int64(result.counts.schedules) * 1_000 / max(1, milliseconds)) schedules per second")
         lines.append("digest \(String(result.digest, radix: 16))")
         if let first = result.violations.first, let violation = first.violation {
             lines.append("")

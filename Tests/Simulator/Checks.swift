@@ -48,24 +48,29 @@ final class Checks {
 
     // MARK: Kernel
 
-    /// A command runs from now on.
+    /// A command runs from now on, for the first time.
     func started(_ sandbox: Sandbox) {
-        for machine in site.machines {
-            for other in machine.sandboxes
-            where other !== sandbox && other.key == sandbox.key && other.phase == .running {
-                world.violated(
-                    .oneProcessPerKey,
-                    "key \(sandbox.key): \(sandbox.backend) starts on \(sandbox.name) (token \(sandbox.fencingToken)) "
-                        + "while \(other.backend) runs on \(other.name) (token \(other.fencingToken))")
-            }
-        }
+        runs(sandbox)
         if let last = lastStarted[sandbox.key], last >= sandbox.fencingToken {
             world.violated(
                 .tokensIncrease,
                 "key \(sandbox.key): token \(sandbox.fencingToken) starts after token \(last)")
         }
         lastStarted[sandbox.key] = sandbox.fencingToken
+    }
+
+    /// A command goes on, or begins: nothing else may run for its key.
+    func runs(_ sandbox: Sandbox) {
         watch(sandbox.backend)
+        for machine in site.machines {
+            for other in machine.sandboxes
+            where other !== sandbox && other.key == sandbox.key && other.isRunning {
+                world.violated(
+                    .oneProcessPerKey,
+                    "key \(sandbox.key): \(sandbox.backend) runs on \(sandbox.name) (token \(sandbox.fencingToken)) "
+                        + "while \(other.backend) runs on \(other.name) (token \(other.fencingToken))")
+            }
+        }
         site.store.read { transaction throws(StoreError) in try look(at: sandbox, transaction) }
     }
 
@@ -113,7 +118,9 @@ final class Checks {
         for index in drones.indices {
             let row = try transaction.drone(drones[index].name)
             guard row != drones[index].row else { continue }
-            if let old = drones[index].row?.session, row?.session != old { ended(old, of: drones[index].name) }
+            if let old = drones[index].row, let session = old.session, row?.session != session {
+                ended(session, of: drones[index].name, promises: old.backendCount)
+            }
             drones[index].row = row
             notices.append(.drone(drones[index].name))
         }
@@ -135,7 +142,7 @@ final class Checks {
         }
         watched.removeLast(watched.count - live)
         for machine in site.machines {
-            for sandbox in machine.sandboxes where sandbox.phase == .running { try look(at: sandbox, transaction) }
+            for sandbox in machine.sandboxes where sandbox.isRunning { try look(at: sandbox, transaction) }
         }
         return notices
     }
@@ -174,9 +181,11 @@ final class Checks {
         }
     }
 
-    private func ended(_ session: SessionNumber, of drone: DroneName) {
+    private func ended(_ session: SessionNumber, of drone: DroneName, promises: Int64) {
         world.counts.sessionsConcluded += 1
         world.trace("store", "session \(session) of \(drone) is over")
+        // A session that promised nothing may end at any time: nothing can run under it.
+        if promises == 0 { return }
         for machine in site.machines where machine.isOn && machine.drone == drone && machine.session == session.value {
             let left = machine.acknowledgedHard - machine.clock.now
             if left > .zero {

@@ -123,6 +123,7 @@ final class Machine {
         if world.has(.clockStopsAsleep) { clock.lost += world.now - asleepSince }
         // Timers of the kernel come before any process runs again.
         for sandbox in sandboxes { sandbox.look() }
+        for sandbox in sandboxes where sandbox.isRunning { site.checks.runs(sandbox) }
         warden?.process.resume()
         droneHost?.process.resume()
         site.network.reconsider()

@@ -38,7 +38,8 @@ final class Sandbox {
     private var guardDeadline: BootInstant
     /// The warden's descriptors: the start is settled, the sandbox has ended.
     var onSettled: (() -> Void)?
-    var onEnded: ((End) -> Void)?
+    /// … and whether its start had not been decided then.
+    var onEnded: ((_ end: End, _ wasStarting: Bool) -> Void)?
     private var world: World { machine.site.world }
 
     init(
@@ -52,7 +53,15 @@ final class Sandbox {
         self.behaviour = behaviour
         guardDeadline = deadline
         armGuard()
-        world.after(startDelay()) { [self] in run() }
+        whenAwake(after: startDelay()) { [self] in run() }
+    }
+
+    /// What a process does by itself it does not do while its machine sleeps.
+    private func whenAwake(after delay: Int64, _ work: @escaping () -> Void) {
+        world.after(delay) { [self] in
+            guard isAlive else { return }
+            if machine.isAsleep { whenAwake(after: .milliseconds(100), work) } else { work() }
+        }
     }
 
     /// Whether anything of it exists.
@@ -73,23 +82,16 @@ final class Sandbox {
 
     private func run() {
         guard phase == .starting else { return }
-        if machine.isAsleep {
-            world.after(.milliseconds(100)) { [self] in run() }
-            return
-        }
         phase = .running
         world.counts.backendsStarted += 1
         world.trace(name, "\(backend) runs: key \(key), fencing token \(fencingToken)")
         machine.site.checks.started(self)
         onSettled?()
         if let readyAfter = behaviour.readyAfter {
-            world.after(readyAfter) { [self] in
-                guard phase == .running else { return }
-                isReady = true
-            }
+            whenAwake(after: readyAfter) { [self] in isReady = phase == .running }
         }
         if let exitsAfter = behaviour.exitsAfter {
-            world.after(exitsAfter) { [self] in
+            whenAwake(after: exitsAfter) { [self] in
                 guard phase == .running else { return }
                 world.counts.faults[Fault.backendExit.index] += 1
                 end(.exited(code: 3))
@@ -128,16 +130,15 @@ final class Sandbox {
     /// SIGTERM to the command.
     func terminateSoftly() {
         guard phase == .running, !behaviour.ignoresTermination else { return }
-        world.after(world.random.draw(.milliseconds(1)...(.milliseconds(900)))) { [self] in
-            if phase == .running, !machine.isAsleep { end(.exited(code: 0)) }
-        }
+        whenAwake(after: world.random.draw(.milliseconds(1)...(.milliseconds(900)))) { [self] in end(.exited(code: 0)) }
     }
 
     func end(_ end: End) {
         guard isAlive else { return }
         world.trace(name, "\(backend) ends: \(end)")
+        let wasStarting = phase == .starting
         phase = .ended(end)
         isReady = false
-        onEnded?(end)
+        onEnded?(end, wasStarting)
     }
 }

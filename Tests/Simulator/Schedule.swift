@@ -76,23 +76,22 @@ final class Schedule {
         }
     }
 
-    /// All that lives is asked to end, once.
+    /// All that lives is asked to end, once: also what a connect that was under way still starts.
     private func endAll() {
         world.trace("world", "all is asked to end")
-        var live: [BackendID] = []
-        site.store.read { transaction throws(StoreError) in
-            live = try transaction.backends(.live, after: nil, limit: 1_000).map(\.id)
-        }
-        for backend in live { end(backend) }
+        askAllToEnd()
         if !wait(Self.endLimit, until: { site.leftovers() == nil }) {
             world.violated(.everythingEnds, site.leftovers() ?? "nothing")
         }
     }
 
-    private func end(_ backend: BackendID) {
-        world.random.pick(site.controllers).terminate(backend, .soft) { [self] isDone in
-            if !isDone { world.after(.milliseconds(500)) { [self] in end(backend) } }
+    private func askAllToEnd() {
+        site.store.read { transaction throws(StoreError) in
+            for row in try transaction.backends(.live, after: nil, limit: 1_000) where row.desiredEnd == nil {
+                world.random.pick(site.controllers).terminate(row.id, .soft)
+            }
         }
+        world.after(.seconds(1)) { [self] in askAllToEnd() }
     }
 }
 

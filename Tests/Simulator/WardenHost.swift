@@ -9,37 +9,22 @@ import WardenProtocol
 final class WardenHost {
     let process: SimulatedProcess
     private let machine: Machine
+    private var ledger = WardenLedger()
+    /// What the kernel has of each backend that the ledger knows.
+    private var sandboxes: [BackendID: Sandbox] = [:]
     private var connection: WardenConnection?
-    private var records: [Record] = []
     private var timer: TimerToken?
+    private var timerDeadline: BootInstant?
     private var world: World { machine.site.world }
-
-    /// STAND-IN until the ledger is there.
-    private final class Record {
-        let request: SpawnRequest
-        let sandbox: Sandbox
-        var hardDeadline: BootInstant
-        var isSettled = false
-        var askedToEnd: TerminationKind?
-        var cause = SandboxExit.Cause.ended
-        var exit: SandboxExit?
-        init(_ request: SpawnRequest, _ sandbox: Sandbox) {
-            self.request = request
-            self.sandbox = sandbox
-            hardDeadline = request.hardDeadline
-        }
-        var listing: ListedSandbox {
-            ListedSandbox(
-                sandbox: SandboxListing(
-                    backend: request.backend, image: request.image, fencingToken: request.fencingToken,
-                    hardDeadline: hardDeadline, note: request.note, exit: exit), output: nil)
-        }
-    }
 
     init(_ machine: Machine) {
         self.machine = machine
         process = SimulatedProcess(machine.site.world, "warden \(machine.index)", machine.clock)
+        ledger.defects = machine.site.world.defects
     }
+
+    /// How many backends it keeps something of.
+    var recordCount: Int { sandboxes.count }
 
     func die() {
         process.die()
@@ -47,109 +32,112 @@ final class WardenHost {
         connection = nil
     }
 
-    /// A drone connects; the one before must not act any more.
+    // MARK: The drone
+
+    /// A drone connects; the one before must not act any more. Hello and list are taken for one request.
     func accept(_ connection: WardenConnection) {
         self.connection?.close()
         self.connection = connection
         let welcome = WardenWelcome(
             version: WardenRequest.version, machine: machine.identity, missingControllers: [],
             images: [machine.site.offer])
-        connection.sendToDrone(.connected(welcome, records.map(\.listing)))
+        let listed = ledger.requested(.list, now: process.now).compactMap { action -> ListedSandbox? in
+            guard case .reply(.listing(let listing)) = action else { return nil }
+            return ListedSandbox(sandbox: listing, output: nil)
+        }
+        connection.sendToDrone(.connected(welcome, listed))
     }
 
     func take(_ request: WardenRequest, from connection: WardenConnection) {
         guard self.connection === connection else { return }
-        switch request {
-        case .hello, .list: break
-        case .sockets(let backend, _): connection.sendToDrone(.sockets(backend, [], message: nil))
-        case .spawn(let request): spawn(request)
-        case .extend(let deadlines):
-            for item in deadlines {
-                guard let record = record(item.backend), record.exit == nil else { continue }
-                record.hardDeadline = max(record.hardDeadline, item.deadline)
-                record.sandbox.arm(record.hardDeadline)
-            }
-            arm()
-        case .terminate(let backend, let kind): if let record = record(backend) { end(record, kind, .terminated) }
-        case .forget(let backend): records.removeAll { $0.request.backend == backend && $0.exit != nil }
-        }
+        perform(ledger.requested(request, now: process.now))
     }
 
-    var recordCount: Int { records.count }
+    // MARK: What the ledger decides
 
-    private func record(_ backend: BackendID) -> Record? { records.first { $0.request.backend == backend } }
-
-    private func spawn(_ request: SpawnRequest) {
-        if record(request.backend) != nil { return }
-        guard request.hardDeadline > process.now else {
-            connection?.sendToDrone(.refused(request.backend, message: "too late"))
-            return
-        }
-        let sandbox = machine.site.makeSandbox(on: machine, request)
-        let record = Record(request, sandbox)
-        records.append(record)
-        machine.launch(sandbox)
-        sandbox.onSettled = { [weak self, weak record] in
-            self?.process.deliver { [weak self] in
-                guard let self, let record, record.exit == nil else { return }
-                record.isSettled = true
-                connection?.sendToDrone(.spawned(request.backend, output: nil))
-                if let kind = record.askedToEnd { end(record, kind, .terminated) }
-            }
-        }
-        sandbox.onEnded = { [weak self, weak record] how in
-            self?.world.after(200_000) { [weak self] in
-                self?.process.deliver { [weak self] in
-                    guard let self, let record else { return }
-                    ended(record, how)
-                }
-            }
-        }
+    private func perform(_ actions: [WardenLedger.Action]) {
+        for action in actions { perform(action) }
         arm()
     }
 
-    private func ended(_ record: Record, _ how: Sandbox.End) {
-        guard record.exit == nil else { return }
-        if !record.isSettled, record.askedToEnd == nil {
-            records.removeAll { $0 === record }
-            connection?.sendToDrone(.refused(record.request.backend, message: "ended while it was started"))
-            return
+    private func perform(_ action: WardenLedger.Action) {
+        switch action {
+        case .launch(let request): launch(request)
+        case .moveGuard(let backend, let deadline): sandboxes[backend]?.arm(deadline)
+        case .askToEnd(let backend): sandboxes[backend]?.terminateSoftly()
+        case .kill(let backend): sandboxes[backend]?.end(.killed)
+        case .measure: preconditionFailure("no sandbox here has a budget")
+        case .makeSockets(let backend, _): connection?.sendToDrone(.sockets(backend, [], message: nil))
+        case .reply(let reply): send(reply)
+        case .discard(let backend): if let sandbox = sandboxes.removeValue(forKey: backend) { machine.forget(sandbox) }
+        case .log(let backend, let line): world.trace(process.name, "\(backend): \(line)")
         }
-        let status: ExitStatus? =
-            switch how {
-            case .exited(let code): .exited(code: code)
-            case .killed, .deadline: nil
-            }
-        let exit = SandboxExit(
-            cause: how == .deadline ? .deadline : record.cause, status: status, outOfMemory: false, cpuMicroseconds: 0,
-            memoryPeakBytes: 0)
-        record.exit = exit
-        machine.forget(record.sandbox)
-        connection?.sendToDrone(.exited(record.request.backend, exit))
     }
 
-    private func end(_ record: Record, _ kind: TerminationKind, _ cause: SandboxExit.Cause) {
-        guard record.exit == nil else { return }
-        if record.cause == .ended { record.cause = cause }
-        record.askedToEnd = kind
-        switch kind {
-        case .soft: if record.isSettled { record.sandbox.terminateSoftly() }
-        case .hard: record.sandbox.end(.killed)
+    private func send(_ reply: WardenReply) {
+        switch reply {
+        case .spawned(let backend): connection?.sendToDrone(.spawned(backend, output: nil))
+        case .refused(let backend, let message): connection?.sendToDrone(.refused(backend, message: message))
+        case .exited(let backend, let exit): connection?.sendToDrone(.exited(backend, exit))
+        case .sockets(let backend, let message): connection?.sendToDrone(.sockets(backend, [], message: message))
+        case .welcome, .listing, .listed: preconditionFailure("a list was not asked for")
         }
     }
 
     private func arm() {
+        guard ledger.nextWake != timerDeadline else { return }
         if let timer { process.cancel(timer) }
-        guard let next = records.filter({ $0.exit == nil }).map(\.hardDeadline).min() else { return }
-        timer = process.schedule(after: next - process.now) { [weak self] in
+        timer = nil
+        timerDeadline = ledger.nextWake
+        guard let deadline = timerDeadline, deadline.nanoseconds < UInt64(Int64.max / 4) else { return }
+        timer = process.schedule(after: deadline - process.now) { [weak self] in
             guard let self else { return }
-            if !world.defects.contains(.wardenKeepsNoDeadline) {
-                for record in records where record.exit == nil && process.now >= record.hardDeadline {
-                    end(record, .hard, .deadline)
-                    record.hardDeadline = BootInstant(nanoseconds: .max)
-                }
+            timerDeadline = nil
+            perform(ledger.tick(now: process.now))
+        }
+    }
+
+    // MARK: The kernel
+
+    private func launch(_ request: SpawnRequest) {
+        let backend = request.backend
+        if world.random.happens(10) {
+            return perform(ledger.startFailed(backend, "the kernel has no more memory"))
+        }
+        let sandbox = machine.site.makeSandbox(on: machine, request)
+        sandboxes[backend] = sandbox
+        machine.launch(sandbox)
+        ledger.launched(backend, budget: nil, now: process.now)
+        sandbox.onSettled = { [weak self] in
+            self?.hear { host in host.perform(host.ledger.started(backend)) }
+        }
+        sandbox.onEnded = { [weak self] end, wasStarting in
+            self?.hear { host in host.ended(backend, end, wasStarting: wasStarting) }
+        }
+    }
+
+    /// A descriptor of a sandbox becomes readable.
+    private func hear(_ work: @escaping (WardenHost) -> Void) {
+        world.after(world.random.draw(50_000...400_000)) { [weak self] in
+            self?.process.deliver { [weak self] in if let self { work(self) } }
+        }
+    }
+
+    private func ended(_ backend: BackendID, _ end: Sandbox.End, wasStarting: Bool) {
+        if wasStarting { return perform(ledger.startFailed(backend, "it ended while it was being started")) }
+        let manner: SandboxEnd.Manner =
+            switch end {
+            case .exited(let code): .command(.exited(code: code))
+            case .killed: .killed
+            case .deadline: .deadline
             }
-            arm()
+        perform(ledger.processEnded(backend, SandboxEnd(manner)))
+        // What the kernel still holds is let go of a little later.
+        world.after(world.random.draw(100_000...(.milliseconds(5)))) { [weak self] in
+            self?.process.deliver { [weak self] in
+                guard let self else { return }
+                perform(ledger.cleared(backend))
+            }
         }
     }
 }
