@@ -1,8 +1,8 @@
 internal import Model
 
 /// A number of bytes as policies write it: `512MiB`, `2GB`, `0`.
-struct ByteSize: Hashable {
-    let bytes: UInt64
+package struct ByteSize: Hashable {
+    package let bytes: UInt64
 
     static let kibibyte: UInt64 = 1 << 10
     static let mebibyte: UInt64 = 1 << 20
@@ -18,7 +18,7 @@ struct ByteSize: Hashable {
     ]
 
     /// Nil for anything but digits and a unit without a space; only nothing needs no unit.
-    init?(_ text: String) {
+    package init?(_ text: String) {
         guard let (count, unit) = splitQuantity(text) else { return nil }
         if unit.isEmpty, count == 0 {
             bytes = 0

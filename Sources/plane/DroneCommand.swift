@@ -1,3 +1,4 @@
+import Controller
 import Drone
 import Glibc
 import HTTP
@@ -14,13 +15,17 @@ struct DroneCommand: Subcommand {
             plane-warden must run beside it: it holds root, the drone does not.
             """,
         flags: [
-            controllerURL, cluster, name, pool, wardenSocket, proxyHost, proxyPort, proxyThreads, rootRedirect,
-            missingControllers, stopBackends, ProcessIdentity.user, ProcessLifetime.flag,
+            controllerURL, secretFile, cluster, name, pool, OfferedCapacity.memory, OfferedCapacity.cpus, wardenSocket,
+            proxyHost, proxyPort, proxyThreads, rootRedirect, missingControllers, stopBackends, ProcessIdentity.user,
+            ProcessLifetime.flag,
         ])
 
     private static let controllerURL = Flag(
         "--controller-url", .repeated("URL"),
         "a controller, once or more: the next one is taken when one is lost; a user in it is sent as bearer token")
+    private static let secretFile = Flag(
+        "--secret-file", .value("FILE", default: nil),
+        "one line: what the drone shows to its controllers; only root or the drone's user may be able to read it")
     private static let cluster = Flag("--cluster", .required("CLUSTER"), "HOST or HOST:PORT that leads to the proxy")
     private static let name = Flag(
         "--name", .value("NAME", default: nil), "begins with dr; the same after a restart (default dr-HOSTNAME)")
@@ -43,6 +48,7 @@ struct DroneCommand: Subcommand {
 
     private var configuration: DroneConfiguration
     private let identity: ProcessIdentity
+    private let secretPath: String?
 
     init(_ arguments: Arguments) throws(UsageError) {
         guard
@@ -56,7 +62,8 @@ struct DroneCommand: Subcommand {
         }
         configuration = DroneConfiguration(
             name: name, controllerURLs: try Self.controllers(arguments), cluster: cluster,
-            pool: arguments.required(Self.pool), wardenSocketPath: arguments.required(Self.wardenSocket),
+            pool: arguments.required(Self.pool), capacity: try OfferedCapacity.read(arguments),
+            wardenSocketPath: arguments.required(Self.wardenSocket),
             proxyAddress: try AddressFlags.address(arguments, host: Self.proxyHost, port: Self.proxyPort),
             version: planeVersion)
         let processors = Int64(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
@@ -66,13 +73,25 @@ struct DroneCommand: Subcommand {
         if arguments.isGiven(Self.stopBackends) { configuration.stop = .stopBackends }
         configuration.identity = .caller
         identity = try ProcessIdentity(arguments)
+        secretPath = arguments.text(Self.secretFile)
     }
 
     func run() throws -> Int32 {
         OpenFiles.raiseLimit()
+        var configuration = configuration
+        // While the process may still be root: a secret of root's needs not be the drone's user's to read.
+        configuration.secret = try secretPath.map(Self.secret)
         try identity.assume()
         try DroneServer.run(configuration)
         return 0
+    }
+
+    private static func secret(_ path: String) throws -> String {
+        let lines = try SecretFile.read(path).lines
+        guard lines.count == 1 else {
+            throw UsageError("--secret-file \(path) has \(lines.count) secrets; a drone shows one", command: "drone")
+        }
+        return lines[0].secret
     }
 
     private static func controllers(_ arguments: Arguments) throws(UsageError) -> [HTTPURL] {
