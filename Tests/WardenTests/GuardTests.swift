@@ -58,6 +58,43 @@ struct GuardTests {
         }
     }
 
+    @Test("Of a sandbox that waits for its launch only the init has the timer that it ends by")
+    func timerIsTheInitsAlone() throws {
+        let site = try WardenSite(command: "exec sleep 300", pool: 2)
+        _ = try site.greet()
+        try site.spawn("first")
+        #expect(try site.receive() == .spawned(try BackendID("first")))
+        let folder = try #require(try site.cgroupFolder())
+        let limit = BootInstant.now + .seconds(20)
+        while try !Self.areAloneWithTimers(folder) {
+            try #require(BootInstant.now < limit, "another process than the init has it")
+            // Nothing tells how far a sandbox is in its making.
+            poll(nil, 0, 5)
+        }
+    }
+
+    /// Whether there are the launched sandbox and four that wait, of two processes each, of which one has a timer.
+    private static func areAloneWithTimers(_ folder: String) throws -> Bool {
+        let sandboxes = try File.names(in: folder).filter { $0.hasPrefix("ready-") }
+        guard sandboxes.count == 5 else { return false }
+        return try sandboxes.allSatisfy { name in
+            let processes = try File.readText("\(folder)/\(name)/cgroup.procs").split(separator: "\n")
+            let holders = try processes.filter { process in
+                try File.names(in: "/proc/\(process)/fd").contains { number in
+                    (try? target(of: "/proc/\(process)/fd/\(number)")) == "anon_inode:[timerfd]"
+                }
+            }
+            return processes.count == 2 && holders.count == 1
+        }
+    }
+
+    private static func target(of link: String) throws -> String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        let count = readlink(link, &buffer, buffer.count)
+        guard count >= 0 else { throw SystemError(errno, "readlink \(link)") }
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     @Test("A warden names its boot and state folder: the same after a restart, another for another folder or a copy")
     func machineIdentity() throws {
         let site = try WardenSite(command: "exec sleep 300", pool: 0)
