@@ -43,7 +43,10 @@ struct SubcommandTests {
             (["drone", "--controller-url", "http://a", "--cluster", "a b"], "--cluster: "),
             (["drone", "--controller-url", "http://a", "--cluster", "a", "--name", "x"], "--name: "),
             (["drone", "--cluster", "a"], "plane drone needs --controller-url URL, once for each controller"),
-            (["drone", "--cluster", "a", "--controller-url", "http://a", "--controller-url", "b"], "--controller-url: "),
+            (
+                ["drone", "--cluster", "a", "--controller-url", "http://a", "--controller-url", "b"],
+                "--controller-url: "
+            ),
             (["drone", "--cluster", "a", "--controller-url", "http://a", "--offer-memory", "2"], "--offer-memory 2: "),
             (["drone", "--cluster", "a", "--controller-url", "http://a", "--offer-cpus", "0"], "--offer-cpus 0: "),
             (["connect", "--key", String(repeating: "k", count: 300)], "--key: "),
