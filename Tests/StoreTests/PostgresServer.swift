@@ -53,21 +53,20 @@ final class PostgresServer: @unchecked Sendable {
     /// Starts it again on what is there.
     func start() throws { keeper = try Self.start(programs, folder, first: false) }
 
-    /// Makes an empty database. - Returns: its URL's text.
+    /// Makes an empty database. - Returns: its name.
     func makeDatabase() throws -> String {
         let name = "plane_\(Self.databases.add(1, ordering: .relaxed).newValue)"
         try sql("CREATE DATABASE \(name)", in: "postgres")
-        return url(of: name)
+        return name
     }
 
     /// The URL of a database.
     func url(of database: String) -> String { "postgres:///\(database)?host=\(folder)&user=postgres" }
 
-    /// Runs statements. - Parameter database: a name or a URL. - Returns: their rows, columns apart by |.
+    /// Runs statements. - Returns: their rows, columns apart by |.
     @discardableResult
     func sql(_ text: String, in database: String) throws -> String {
-        let target = PostgresURL.isOne(database) ? database : url(of: database)
-        return try Self.run(["\(programs)/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", target, "-c", text])
+        try Self.run(["\(programs)/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url(of: database), "-c", text])
     }
 
     // MARK: Processes
@@ -85,7 +84,7 @@ final class PostgresServer: @unchecked Sendable {
 
     private static func start(_ programs: String, _ folder: String, first: Bool) throws -> Keeper {
         let make = "'\(programs)/initdb' -D '\(folder)/data' -A trust -U postgres -E UTF8 --locale=C.UTF-8 --no-sync"
-        let options = "-c listen_addresses= -c unix_socket_directories=\(folder) -c shared_buffers=32MB -c fsync=on"
+        let options = "-c listen_addresses= -c unix_socket_directories=\(folder) -c shared_buffers=32MB"
         let control = "'\(programs)/pg_ctl' -D '\(folder)/data' -s -w -t 60"
         // No word and no line: the test's process is gone, so nobody else cleans up.
         let script = """
@@ -170,11 +169,13 @@ final class PostgresServer: @unchecked Sendable {
 final class PostgresSite: StoreSite {
     let isShared = true
     let url: PostgresURL
-    let server: PostgresServer
+    private let server: PostgresServer
+    private let database: String
 
     init(_ server: PostgresServer) throws {
         self.server = server
-        url = try PostgresURL(try server.makeDatabase())
+        database = try server.makeDatabase()
+        url = try PostgresURL(server.url(of: database))
     }
 
     convenience init() throws { try self.init(try PostgresServer.shared.get()) }
@@ -185,4 +186,47 @@ final class PostgresSite: StoreSite {
     func store(_ writer: String = "co-1", _ limits: PostgresLimits = PostgresLimits()) throws -> PostgresStore {
         try PostgresStore(url: url, writer: writer, limits: limits)
     }
+
+    /// Runs statements on it, beside all stores.
+    @discardableResult
+    func sql(_ text: String) throws -> String { try server.sql(text, in: database) }
+
+    /// Ends all sessions on it, as an administrator does.
+    func endSessions() throws {
+        try sql(
+            """
+            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()
+            """)
+    }
+
+    /// The process that serves the one session on it.
+    func servingProcess() throws -> pid_t {
+        let found = try sql(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        guard let process = pid_t(found) else {
+            throw PostgresServer.Failure(description: "not one session is there: \(found)")
+        }
+        return process
+    }
+}
+
+/// A thread of a test, which waits for its end.
+final class TestThread: @unchecked Sendable {
+    private let body: @Sendable () -> Void
+    private var thread = pthread_t()
+
+    init(_ body: @escaping @Sendable () -> Void) {
+        self.body = body
+        let code = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { preconditionFailure("pthread_create(3) passes its argument") }
+                Unmanaged<TestThread>.fromOpaque(context).takeRetainedValue().body()
+                return nil
+            }, Unmanaged.passRetained(self).toOpaque())
+        precondition(code == 0, "no thread for a test")
+    }
+
+    func join() { pthread_join(thread, nil) }
 }
