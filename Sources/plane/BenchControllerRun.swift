@@ -63,12 +63,10 @@ struct BenchControllerRun {
         var held = 0
         for level in extent.levels {
             StandardError.say("\(level) keys: new ones …")
-            rows.append(newRow(level, try clients.connect(keys: held..<level, .untilEachIsHeld)))
+            rows += try newRows(level, from: held)
             held = level
-            try fleet.settle()
             StandardError.say("\(level) keys: known ones …")
-            rows += existingRows(
-                level, try clients.connect(keys: 0..<level, .forTime(.seconds(extent.existingSeconds))))
+            rows += try existingRows(level)
             StandardError.say("\(level) keys: nothing but renewals …")
             rows += try idleRows(level)
         }
