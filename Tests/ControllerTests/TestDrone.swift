@@ -19,7 +19,7 @@ final class TestDrone: Sendable {
         _ site: TestSite, _ name: String = "dr-1", process: String = "p1", machine: String = "m1",
         images: [String] = ["python-repl"],
         ceilings: ResourceCeilings = Values.ceilings, pool: String = "", cluster: String = "localhost:9090",
-        capacity: ResourceAmount = .unbounded, backends: [BackendReport] = []
+        capacity: ResourceAmount = .unbounded, backends: [BackendReport] = [], secret: String? = nil
     ) async throws {
         self.site = site
         self.name = name
@@ -33,7 +33,8 @@ final class TestDrone: Sendable {
                 backends: backends))
         try await withCheckedThrowingContinuation { continuation in
             site.client.send { [feed, key] context in
-                context.client.webSocket(url, deadline: .seconds(10)) { result in
+                let fields: HeaderFields = secret.map { ["authorization": "Bearer \($0)"] } ?? [:]
+                context.client.webSocket(url, fields: fields, deadline: .seconds(10)) { result in
                     do {
                         let socket = try result.get()
                         context.things[key] = socket

@@ -17,7 +17,11 @@ final class TestSite: Sendable {
     let client: LoopThread
     let port: UInt16
 
-    init(folder: TemporaryFolder = TemporaryFolder(), lease: LeaseTimes = .standard) async throws {
+    /// - Parameter configure: changes what the controller is told.
+    init(
+        folder: TemporaryFolder = TemporaryFolder(), lease: LeaseTimes = .standard,
+        configure: (inout ControllerConfiguration) -> Void = { _ in }
+    ) async throws {
         self.folder = folder
         server = try LoopThread()
         client = try LoopThread()
@@ -27,10 +31,17 @@ final class TestSite: Sendable {
             version: "1.2.3")
         configuration.defaultCluster = Values.cluster()
         configuration.lease = lease
-        port = try await server.run { [configuration] context in
-            let server = try ControllerServer(configuration, loop: context.loop)
-            context.things["server"] = server
-            return server.address.port
+        configure(&configuration)
+        do {
+            port = try await server.run { [configuration] context in
+                let server = try ControllerServer(configuration, loop: context.loop)
+                context.things["server"] = server
+                return server.address.port
+            }
+        } catch {
+            server.stop()
+            client.stop()
+            throw error
         }
     }
 
