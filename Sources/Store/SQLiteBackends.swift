@@ -51,8 +51,8 @@ extension SQLiteTransaction {
             INSERT INTO backend (
                 fencing_token, id, key_namespace, key_name, key_tag, cluster, pool, drone, image, environment, limits,
                 static_token, subdomain, lifetime_limit_seconds, max_idle_seconds, promise_memory_bytes,
-                promise_cpu_millis, session, created_ms, revision, changed_ms, status, connects
-            ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
+                promise_cpu_millis, session, created_ms, revision, changed_ms, status
+            ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """)
         let spec = row.spec
         try statement.bind(row.fencingToken.value)
@@ -155,7 +155,10 @@ extension SQLiteTransaction {
 
     func countConnect(of id: BackendID) throws(StoreError) -> Int64 {
         var statement = try connection.statement(
-            "UPDATE backend SET connects = connects + 1 WHERE id = ? RETURNING connects")
+            """
+            INSERT INTO connect_count (backend, connects) SELECT fencing_token, 1 FROM backend WHERE id = ?
+            ON CONFLICT (backend) DO UPDATE SET connects = connects + 1 RETURNING connects
+            """)
         try statement.bind(id.text)
         return try statement.onlyInteger() ?? 0
     }

@@ -4,28 +4,28 @@ internal import Model
 extension SQLiteTransaction {
     func holder(namespace: String, name: String) throws(StoreError) -> BackendRow? {
         var statement = try connection.statement(
-            "SELECT * FROM backend WHERE key_namespace = ? AND key_name = ? AND status < 70")
+            "SELECT * FROM backend_row WHERE key_namespace = ? AND key_name = ? AND status < 70")
         try statement.bind(namespace)
         try statement.bind(name)
         return try statement.step() ? try statement.backendRow() : nil
     }
 
     func backend(_ id: BackendID) throws(StoreError) -> BackendRow? {
-        var statement = try connection.statement("SELECT * FROM backend WHERE id = ?")
+        var statement = try connection.statement("SELECT * FROM backend_row WHERE id = ?")
         try statement.bind(id.text)
         return try statement.step() ? try statement.backendRow() : nil
     }
 
     func liveBackends(on drone: DroneName) throws(StoreError) -> [BackendRow] {
         var statement = try connection.statement(
-            "SELECT * FROM backend WHERE drone = ? AND status < 70 ORDER BY id")
+            "SELECT * FROM backend_row WHERE drone = ? AND status < 70 ORDER BY id")
         try statement.bind(drone.text)
         return try statement.backendRows()
     }
 
     func orders(for drone: DroneName, after revision: Int64) throws(StoreError) -> [BackendRow] {
         var statement = try connection.statement(
-            "SELECT * FROM backend WHERE drone = ? AND revision > ? AND status < 70 ORDER BY revision")
+            "SELECT * FROM backend_row WHERE drone = ? AND revision > ? AND status < 70 ORDER BY revision")
         try statement.bind(drone.text)
         try statement.bind(revision)
         return try statement.backendRows()
@@ -34,7 +34,7 @@ extension SQLiteTransaction {
     func holders(after position: KeyPosition?, limit: Int) throws(StoreError) -> [BackendRow] {
         var statement = try connection.statement(
             """
-            SELECT * FROM backend WHERE (key_namespace, key_name) > (?, ?) AND status < 70
+            SELECT * FROM backend_row WHERE (key_namespace, key_name) > (?, ?) AND status < 70
             ORDER BY key_namespace, key_name LIMIT ?
             """)
         // No key's name is empty, so this comes before all.
@@ -47,8 +47,8 @@ extension SQLiteTransaction {
     func backends(_ which: BackendSelection, after id: BackendID?, limit: Int) throws(StoreError) -> [BackendRow] {
         let sql: StaticString =
             switch which {
-            case .live: "SELECT * FROM backend WHERE id > ? AND status < 70 ORDER BY id LIMIT ?"
-            case .all: "SELECT * FROM backend WHERE id > ? ORDER BY id LIMIT ?"
+            case .live: "SELECT * FROM backend_row WHERE id > ? AND status < 70 ORDER BY id LIMIT ?"
+            case .all: "SELECT * FROM backend_row WHERE id > ? ORDER BY id LIMIT ?"
             }
         var statement = try connection.statement(sql)
         try statement.bind(id?.text ?? "")

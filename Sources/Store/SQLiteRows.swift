@@ -1,6 +1,6 @@
 internal import Model
 
-/// Where the columns of `backend` stand, in the order of the schema.
+/// Where the columns of the view `backend_row` stand, in the order of the schema.
 private enum Column {
     static let fencingToken: Int32 = 0
     /// id … limits: ten texts.
@@ -72,7 +72,7 @@ extension SQLiteStatement {
             endReason: text(column + 7).flatMap(EndReason.init(rawValue:)), usage: usage)
     }
 
-    /// Reads a row of `SELECT * FROM backend`.
+    /// Reads a row of `SELECT * FROM backend_row`.
     borrowing func backendRow() throws(StoreError) -> BackendRow {
         let texts = Column.texts
         let environment = try StoredText.environment(parsing: text(texts + 8) ?? "")
@@ -105,7 +105,7 @@ extension SQLiteStatement {
         return DesiredEnd(kind: kind, reason: text(column + 1).flatMap(TerminationReason.init) ?? .external)
     }
 
-    /// Reads all rows that are left, of `SELECT * FROM backend`.
+    /// Reads all rows that are left, of `SELECT * FROM backend_row`.
     mutating func backendRows() throws(StoreError) -> [BackendRow] {
         var rows: [BackendRow] = []
         while try step() { rows.append(try backendRow()) }

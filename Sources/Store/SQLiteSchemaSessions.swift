@@ -3,6 +3,9 @@ extension SQLiteSchema {
     /// is its row's number: rows lie in the order in which they were made, whoever refers to one does so by a small
     /// number, and most of what one commit writes lies on few pages.
     ///
+    /// What each connect writes lies apart from what it does not: `connect_count` has a few bytes for each backend, so the
+    /// counts of hundreds of them share a page.
+    ///
     /// That a key is held by one live backend is the unique index `backend_of_key`, which holds live backends only.
     ///
     /// **What an older Plane knew is kept so that no two machines can overlap.** It did not store whose sandboxes a drone
@@ -84,12 +87,17 @@ extension SQLiteSchema {
             message TEXT,
             end_reason TEXT,
             cpu_microseconds INTEGER,
-            memory_peak_bytes INTEGER,
+            memory_peak_bytes INTEGER
+        ) STRICT;
+
+        CREATE TABLE connect_count (
+            backend INTEGER PRIMARY KEY NOT NULL REFERENCES backend_3 (fencing_token) ON DELETE CASCADE,
             connects INTEGER NOT NULL
         ) STRICT;
 
         CREATE TABLE token_3 (
-            token TEXT PRIMARY KEY NOT NULL,
+            number INTEGER PRIMARY KEY NOT NULL,
+            token TEXT NOT NULL,
             backend INTEGER NOT NULL REFERENCES backend_3 (fencing_token) ON DELETE CASCADE,
             user TEXT,
             auth TEXT NOT NULL,
@@ -97,7 +105,7 @@ extension SQLiteSchema {
             expires_ms INTEGER NOT NULL,
             revoked_for TEXT,
             revoked_at INTEGER
-        ) STRICT, WITHOUT ROWID;
+        ) STRICT;
 
         CREATE TABLE history_3 (
             backend INTEGER NOT NULL REFERENCES backend_3 (fencing_token) ON DELETE CASCADE,
@@ -134,12 +142,13 @@ extension SQLiteSchema {
                 static_token, subdomain, lifetime_limit_seconds, max_idle_seconds, 0, 0,
                 (SELECT count(*) FROM drone WHERE drone.name <= backend.drone), created_ms, 1, desired_kind,
                 desired_reason, changed_ms, status, reason, kind, exit_code, exit_signal, out_of_memory, message,
-                end_reason, cpu_microseconds, memory_peak_bytes, connects
+                end_reason, cpu_microseconds, memory_peak_bytes
             FROM backend ORDER BY fencing_token;
+        INSERT INTO connect_count SELECT fencing_token, connects FROM backend WHERE connects > 0 ORDER BY fencing_token;
         INSERT INTO token_3
-            SELECT token, (SELECT fencing_token FROM backend WHERE id = token.backend), user, auth, secret, expires_ms,
+            SELECT NULL, token, (SELECT fencing_token FROM backend WHERE id = token.backend), user, auth, secret, expires_ms,
                 NULL, NULL
-            FROM token;
+            FROM token ORDER BY expires_ms;
         INSERT INTO history_3
             SELECT (SELECT fencing_token FROM backend WHERE id = history.backend), number, time_ms, status, reason, kind,
                 exit_code, exit_signal, out_of_memory, message, end_reason, cpu_microseconds, memory_peak_bytes
@@ -162,8 +171,13 @@ extension SQLiteSchema {
         CREATE INDEX backend_live ON backend (drone, revision) WHERE status < 70;
         CREATE INDEX backend_of_drone ON backend (drone);
         CREATE INDEX backend_ended ON backend (changed_ms) WHERE status = 70;
+        CREATE UNIQUE INDEX token_by_text ON token (token);
         CREATE INDEX token_of_backend ON token (backend);
         CREATE INDEX token_by_expiry ON token (expires_ms);
         CREATE INDEX token_revoked ON token (revoked_for, revoked_at) WHERE revoked_at IS NOT NULL;
+
+        CREATE VIEW backend_row AS
+            SELECT b.*, coalesce(c.connects, 0) AS connects
+            FROM backend b LEFT JOIN connect_count c ON c.backend = b.fencing_token;
         """
 }

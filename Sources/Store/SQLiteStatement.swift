@@ -1,4 +1,5 @@
 internal import CSQLite
+import Glibc
 
 /// A prepared statement borrowed from its connection's cache. Reset and cleared on every way out of its scope, so that no
 /// cursor is left open (it would keep the transaction from ending) and no bound secret stays in memory.
@@ -89,14 +90,21 @@ private nonisolated(unsafe) let emptyText: UnsafePointer<CChar> = {
     return UnsafePointer(byte)
 }()
 
+private func isOutOfSpace(_ code: Int32) -> Bool { code == ENOSPC || code == EDQUOT || code == EFBIG }
+
 extension StoreError {
     /// What the connection says about its last failure. - Parameter database: nil when it could not even be opened.
     init(sqlite code: Int32, database: OpaquePointer?, statement: StaticString?) {
+        // SQLite's own note of it, sqlite3_system_errno, is not made by a commit. It is the last call that failed, and
+        // nothing failed since; only the kind rests on it.
+        let systemCode = errno
         let extended = database.map { sqlite3_extended_errcode($0) } ?? code
         let kind: Kind =
             switch extended & 0xFF {
             case SQLITE_BUSY, SQLITE_LOCKED: .busy
             case SQLITE_FULL, SQLITE_TOOBIG: .full
+            // A full disk is an input/output error where the log's index grows or a file is synced; a quota always is.
+            case SQLITE_IOERR where isOutOfSpace(systemCode): .full
             case SQLITE_CONSTRAINT: .conflict
             case SQLITE_CORRUPT, SQLITE_NOTADB: .corrupt
             default: .other

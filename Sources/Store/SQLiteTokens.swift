@@ -21,7 +21,7 @@ extension SQLiteTransaction {
         switch token.kind {
         case .dynamic: return try dynamicRoute(token)
         case .fixed:
-            var statement = try connection.statement("SELECT * FROM backend WHERE static_token = ?")
+            var statement = try connection.statement("SELECT * FROM backend_row WHERE static_token = ?")
             try statement.bind(token.text)
             return try statement.step() ? .fixed(token, try statement.backendRow()) : nil
         }
@@ -32,7 +32,7 @@ extension SQLiteTransaction {
             "SELECT backend, user, auth, secret, expires_ms FROM token WHERE token = ? AND revoked_at IS NULL")
         try statement.bind(token.text)
         guard try statement.step() else { return nil }
-        var target = try connection.statement("SELECT * FROM backend WHERE fencing_token = ?")
+        var target = try connection.statement("SELECT * FROM backend_row WHERE fencing_token = ?")
         try target.bind(statement.integer(0))
         guard try target.step() else { return nil }
         let backend = try target.backendRow()
