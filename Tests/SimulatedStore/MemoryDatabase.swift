@@ -25,6 +25,9 @@ package final class MemoryDatabase: @unchecked Sendable {
     private(set) var countOnDrone: [DroneName: Int] = [:]
     private(set) var tokensOfBackend: [BackendID: Set<BearerToken>] = [:]
 
+    /// A deliberate defect, for the simulator alone: fencing tokens are the clock's reading.
+    package var takesTokensFromClock = false
+
     private var sequences = Sequences()
     private var log: [Undo] = []
 
@@ -113,6 +116,7 @@ package final class MemoryDatabase: @unchecked Sendable {
     }
 
     func nextFencingToken() -> FencingToken {
+        if takesTokensFromClock { return FencingToken(clock()) }
         log.append(.sequences(sequences))
         sequences.fencing += 1
         return FencingToken(sequences.fencing)

@@ -4,7 +4,7 @@ import Store
 
 /// Looks at the truth after all that happens and compares it with the rules.
 final class Checks {
-    private let site: Site
+    private unowned let site: Site
     private var world: World { site.world }
     /// Backends that anybody has heard of and that have not terminated, by what was last seen of their rows.
     private var watched: [BackendID] = []
@@ -171,7 +171,7 @@ final class Checks {
 
     /// A backend ends because nobody used it: a connect was answered with it no later than its idle time ago.
     private func sweptAt(_ row: BackendRow, lastConnect: Int64) {
-        guard let idle = row.spec.maxIdleSeconds else { return }
+        guard let idle = row.spec.maxIdleSeconds, row.spec.lifetimeLimitSeconds == nil else { return }
         // Less what a clock may be fast.
         let passed = world.now - lastConnect
         if passed < Int64.seconds(idle) / 100 * 99 {

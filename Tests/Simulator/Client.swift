@@ -4,7 +4,7 @@ import Store
 
 /// Somebody who uses Plane: connects to keys through any controller, tries again, uses the tokens, ends backends.
 final class Client {
-    private let site: Site
+    private unowned let site: Site
     private let index: Int
     private var tokens: [Token] = []
     private static let users = ["ada", "bob", "eve"]
@@ -26,7 +26,7 @@ final class Client {
     func start() { think() }
 
     private func think() {
-        world.after(world.random.draw(.milliseconds(50)...(.seconds(3)))) { [self] in
+        world.after(world.random.draw(.milliseconds(20)...(.seconds(2)))) { [self] in
             guard !site.isCalm else { return }
             act()
             think()
@@ -131,7 +131,7 @@ final class Client {
 
 /// One connect call as its controller sees the caller.
 final class ConnectCall: ConnectCaller {
-    private let site: Site
+    private unowned let site: Site
     private let user: String
     private var then: ((ConnectResponse?) -> Void)?
     private(set) var isGone = false
@@ -147,8 +147,8 @@ final class ConnectCall: ConnectCaller {
 
     func hasArrived(at process: SimulatedProcess) { debtor = process }
 
-    /// Whether a living controller has neither granted nor refused it.
-    var isOwed: Bool { !isAnswered && debtor?.isAlive == true }
+    /// Whether a living controller has neither granted nor refused it, and somebody still waits.
+    var isOwed: Bool { !isAnswered && !isGone && debtor?.isAlive == true }
 
     func answer(_ response: ConnectResponse) {
         settle()

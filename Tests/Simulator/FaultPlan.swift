@@ -2,7 +2,7 @@ import Model
 
 /// Brings faults about, at random moments, and ends them.
 final class FaultPlan {
-    private let site: Site
+    private unowned let site: Site
     private var world: World { site.world }
     /// What is still to be undone, and what undoes it.
     private var repairs: [Int: () -> Void] = [:]
@@ -36,6 +36,8 @@ final class FaultPlan {
         site.store.lostPerMille = 0
         site.store.uncertainPerMille = 0
     }
+
+    func tearDown() { repairs.removeAll() }
 
     private func undo(after nanoseconds: Int64, _ work: @escaping () -> Void) {
         lastRepair += 1

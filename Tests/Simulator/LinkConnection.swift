@@ -28,7 +28,7 @@ final class LinkConnection {
     }
 
     private let world: World
-    private let network: Network
+    private unowned let network: Network
     private let machine: Int
     private let controller: Int
     private let silenceLimit: Int64

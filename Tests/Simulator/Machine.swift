@@ -3,7 +3,7 @@ import Model
 
 /// One machine: its clock, what its kernel runs, its warden and its drone.
 final class Machine {
-    let site: Site
+    unowned let site: Site
     let index: Int
     /// The name under which its drone speaks.
     let drone: DroneName

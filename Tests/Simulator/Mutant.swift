@@ -47,6 +47,9 @@ enum Mutant: String, CaseIterable {
         }
     }
 
+    /// In how many schedules, from seed 1 on, it is caught for certain.
+    var seedsMax: Int { 2_000 }
+
     /// Faults without which it can hardly show.
     var favouredFaults: [Fault] {
         switch self {

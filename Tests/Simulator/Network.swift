@@ -55,6 +55,8 @@ final class Network {
         connections.append(connection)
     }
 
+    func tearDown() { connections.removeAll() }
+
     /// The system of a dead process says so to its peers.
     func processDied(_ process: SimulatedProcess) {
         for connection in connections { connection.processDied(process) }

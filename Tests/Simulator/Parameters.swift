@@ -12,6 +12,8 @@ struct Parameters {
     let lease: LeaseTimes
     /// Seconds without use until a backend is swept; nil for backends that are never swept.
     let maxIdleSeconds: Int64?
+    /// Seconds that a backend may live; nil for ever.
+    let lifetimeSeconds: Int64?
     /// Seconds that a backend may take to become ready.
     let readinessTimeoutSeconds: UInt32
     /// How long faults happen, true nanoseconds.
@@ -32,9 +34,10 @@ struct Parameters {
         clientCount = 2 + random.below(2)
         lease = Self.drawLease(&random)
         maxIdleSeconds = random.happens(500) ? random.draw(3...6) : nil
+        lifetimeSeconds = random.happens(200) ? random.draw(5...15) : nil
         readinessTimeoutSeconds = UInt32(random.draw(4...8))
-        chaosEnd = .seconds(random.draw(30...50))
-        faultInterval = .milliseconds(random.draw(1_000...5_000))
+        chaosEnd = .seconds(random.draw(10...25))
+        faultInterval = .milliseconds(random.draw(500...3_000))
         var drawn = Fault.allCases.filter { _ in random.happens(350) }
         if let favoured = mutant?.favouredFaults, !favoured.isEmpty {
             drawn = drawn.filter { _ in random.happens(500) } + favoured

@@ -13,6 +13,13 @@ final class Schedule {
         let violation: World.Violation?
         let digest: UInt64
         let counts: Counts
+
+        /// The violation, if any, and how to see it again.
+        var description: String {
+            guard let violation else { return "seed \(seed): no rule was broken" }
+            return "seed \(seed), rule \"\(violation.rule.rawValue)\": \(violation.sentence) "
+                + "Replay: swift run -c release plane-simulator --seed \(seed)"
+        }
     }
 
     /// How long connects may take to lead to ready backends after the last fault.
@@ -32,14 +39,15 @@ final class Schedule {
         faults.start()
         let checks = site.checks
         world.run(until: site.parameters.chaosEnd) { checks.step() }
-        if world.violation == nil { calm() }
-        if world.violation == nil { connectAll() }
-        if world.violation == nil { endAll() }
-        if world.violation == nil { checks.findAll() }
+        if !world.isOver { calm() }
+        if !world.isOver { connectAll() }
+        if !world.isOver { endAll() }
+        if !world.isOver { checks.findAll() }
         world.counts.schedules = 1
         world.counts.steps = world.steps
         let outcome = Outcome(
             seed: world.seed, violation: world.violation, digest: world.digest, counts: world.counts)
+        faults.tearDown()
         site.tearDown()
         world.tearDown()
         return outcome
@@ -49,7 +57,7 @@ final class Schedule {
     private func wait(_ limit: Int64, until condition: () -> Bool) -> Bool {
         let checks = site.checks
         let end = world.now + limit
-        while world.violation == nil {
+        while !world.isOver {
             if condition() { return true }
             if world.now >= end { return false }
             world.run(until: world.now + .milliseconds(250)) { checks.step() }

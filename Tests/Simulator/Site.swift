@@ -81,6 +81,8 @@ final class Site {
         do throws(InvalidValue) {
             var spawn = SpawnConfig(executable: Executable(image: offer.image))
             spawn.maxIdleSeconds = parameters.maxIdleSeconds
+            // In the calm a backend is to stay until its token was used.
+            spawn.lifetimeLimitSeconds = isCalm ? nil : parameters.lifetimeSeconds
             return ConnectRequest(key: try KeyConfig(name: key), spawn: spawn, user: user, wait: wait)
         } catch { preconditionFailure("not a key: \(error)") }
     }
@@ -146,6 +148,7 @@ final class Site {
         for controller in controllers { controller.tearDown() }
         for machine in machines { machine.powerOff("ends") }
         machines.removeAll()
+        network.tearDown()
         clients.removeAll()
         calls.removeAll()
     }

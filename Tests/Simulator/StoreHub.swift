@@ -11,13 +11,15 @@ final class StoreHub {
     var lostPerMille = 0
     /// … are done, and reported as failed.
     var uncertainPerMille = 0
-    private let site: Site
+    private unowned let site: Site
     private var world: World { site.world }
 
     init(_ site: Site) {
         self.site = site
         let world = site.world
-        store = MemoryStore(clock: { [unowned site] in world.now / 1_000_000 + site.wallOffset })
+        let database = MemoryDatabase(clock: { [unowned site] in world.now / 1_000_000 + site.wallOffset })
+        database.takesTokensFromClock = world.has(.tokenFromClock)
+        store = MemoryStore(database)
     }
 
     /// Runs a job as a transaction of its own.

@@ -13,6 +13,8 @@ final class World {
     private(set) var digest: UInt64 = 0xCBF2_9CE4_8422_2325
     var counts = Counts()
     private(set) var violation: Violation?
+    /// Whether a rule was broken, which ends the schedule.
+    private(set) var isOver = false
     private var queue = EventQueue()
     private let isTracing: Bool
     private let onLine: (String) -> Void
@@ -46,14 +48,14 @@ final class World {
 
     /// Lets time pass until a moment, or until a rule is broken. - Parameter step: called after each event.
     func run(until end: Int64, step: () -> Void) {
-        while violation == nil, let next = queue.nextTime, next <= end, let event = queue.pop() {
+        while !isOver, let next = queue.nextTime, next <= end, let event = queue.pop() {
             now = event.time
             steps += 1
             mix(UInt64(truncatingIfNeeded: event.time))
             event.work()
             step()
         }
-        if violation == nil { now = max(now, end) }
+        if !isOver { now = max(now, end) }
     }
 
     /// Forgets what was still going to happen.
@@ -63,7 +65,8 @@ final class World {
 
     /// Notes a broken rule; the first one counts and ends the schedule.
     func violated(_ rule: Rule, _ sentence: @autoclosure () -> String) {
-        guard violation == nil else { return }
+        guard !isOver else { return }
+        isOver = true
         let found = Violation(rule: rule, sentence: sentence(), time: now)
         violation = found
         trace("VIOLATION", "\(rule.rawValue): \(found.sentence)")
