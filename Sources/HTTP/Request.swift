@@ -119,6 +119,9 @@ public struct Query: Equatable, Sendable, ExpressibleByDictionaryLiteral {
         }
     }
 
+    /// Adds an item behind the others, not encoded.
+    public mutating func add(_ name: String, _ value: String) { items.append(Item(name: name, value: value)) }
+
     /// The value of the first item of that name; names are compared exactly.
     public subscript(name: String) -> String? { items.first { $0.name == name }?.value }
 

@@ -8,13 +8,14 @@ struct ConnectCommand: Subcommand {
         purpose: """
             get the URL of a key's backend, starting one if there is none
 
-            Waits until the backend is ready, unless --immediate. Without --image nothing is started. Without --key
-            there is always a new backend.
+            Waits until the backend is ready, unless --immediate, and shows each of its states until then. With
+            --wait ready the controller holds its answer back instead, so that the URL is printed when it can be used,
+            or what went wrong. Without --image nothing is started. Without --key there is always a new backend.
             """,
         flags: [
             key, namespace, tag, image, environment, cluster, pool, maxIdle, lifetime, id, subdomain, staticToken,
-            user, immediate, .json, ControllerAPI.flag,
-        ])
+            user, wait, immediate, .json,
+        ] + ControllerAPI.flags)
 
     private static let key = Flag("--key", .value("NAME", default: nil), "for each key there is at most one backend")
     private static let namespace = Flag("--namespace", .value("NAME", default: ""), "of the key")
@@ -33,6 +34,8 @@ struct ConnectCommand: Subcommand {
     private static let staticToken = Flag(
         "--static-token", .bare, "one URL for all connects, which lives as long as the backend")
     private static let user = Flag("--user", .value("NAME", default: nil), "told to the backend with each request")
+    private static let wait = Flag(
+        "--wait", .value("none|ready", default: "none"), "until when the controller holds its answer back")
     private static let immediate = Flag("--immediate", .bare, "do not wait until it is ready")
 
     private let api: ControllerAPI
@@ -42,10 +45,17 @@ struct ConnectCommand: Subcommand {
 
     init(_ arguments: Arguments) throws(UsageError) {
         api = try ControllerAPI(arguments)
-        waits = !arguments.isGiven(Self.immediate)
+        let wait = try arguments.checked(Self.wait) { (text) throws(InvalidValue) in
+            try ConnectRequest.Wait(text, field: Self.wait.name)
+        }
+        waits = !arguments.isGiven(Self.immediate) && wait != .ready
+        if wait == .ready, arguments.isGiven(Self.immediate) {
+            throw arguments.wrong("--immediate and --wait ready exclude each other")
+        }
         form = OutputForm(arguments)
         request = ConnectRequest(
-            key: try Self.key(arguments), spawn: try Self.spawn(arguments), user: arguments.text(Self.user))
+            key: try Self.key(arguments), spawn: try Self.spawn(arguments), user: arguments.text(Self.user),
+            wait: wait ?? .none)
         if request.key == nil, request.spawn == nil { throw arguments.wrong("plane connect needs --image or --key") }
     }
 
@@ -76,7 +86,9 @@ struct ConnectCommand: Subcommand {
     }
 
     func run() throws -> Int32 {
-        let answer = try api.post("/ctrl/connect", request.json)
+        // A controller waits up to 2 minutes for a backend to be ready, after some seconds for its key to be free.
+        let answer = try api.post(
+            "/ctrl/connect", request.json, deadline: request.wait == .ready ? .seconds(150) : .seconds(30))
         var reader = try JSONReader(answer, path: "the controller's answer")
         let backend = try reader.string("backend_id") ?? ""
         switch form {
@@ -87,10 +99,13 @@ struct ConnectCommand: Subcommand {
             StandardOutput.say("URL: \(try reader.string("url") ?? "-")")
             StandardOutput.say("Status URL: \(try reader.string("status_url") ?? "-")")
             if let drone = try reader.string("drone") { StandardOutput.say("Drone: \(drone)") }
+            if let token = try reader.integer("fencing_token", in: 0...Int64.max) {
+                StandardOutput.say("Fencing token: \(token)")
+            }
         }
         guard waits else { return 0 }
         // The stream's address is made here: what the controller calls itself may be no address from here.
-        let stream = api.url("/pub/b/\(backend)/status-stream").withoutUser
+        let stream = api.url("/pub/b/\(backend)/status-stream")
         let last = try StatusFollower.follow(stream, show: { form.show($0) }, until: { $0.status >= .ready })
         guard last.status == .ready else {
             let why = last.explanation.map { ": \($0)" } ?? ""

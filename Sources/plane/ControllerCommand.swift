@@ -13,10 +13,10 @@ struct ControllerCommand: Subcommand {
 
             The four lease times must be in this order, the first at most a third of the second; they are told to
             every drone.
-            """,
-        flags: [
-            database, port, host, controllerURL, defaultCluster, bestOf, ProcessIdentity.user,
-        ] + LeaseFlags.all + [ProcessLifetime.flag])
+
+            """ + AccessFlags.explanation,
+        flags: [database, port, host, controllerURL, defaultCluster, bestOf] + AccessFlags.all
+            + [ProcessIdentity.user] + LeaseFlags.all + [ProcessLifetime.flag])
 
     private static let database = Flag(
         "--db", .required("FILE|URL"),
@@ -56,6 +56,7 @@ struct ControllerCommand: Subcommand {
         configuration.defaultCluster = try arguments.checked(Self.defaultCluster) { (text) throws(InvalidValue) in
             try ClusterName(text)
         }
+        configuration.access = try AccessFlags.configuration(arguments, listeningOn: address)
         configuration.bestOf = Int(try arguments.integer(Self.bestOf, in: 1...1000) ?? 2)
         configuration.lease = try LeaseFlags.times(arguments)
         configuration.sourceHash = BuildIdentity.sourceHash

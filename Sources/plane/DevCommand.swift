@@ -14,7 +14,8 @@ struct DevCommand: Subcommand {
             Several can run side by side, with other ports and state folders.
             """,
         flags: [
-            StateFolder.flag, port, proxyPort, host, user, requireControllers, pool, ProcessLifetime.flag,
+            StateFolder.flag, port, proxyPort, host, AccessFlags.anonymous, user, requireControllers, pool,
+            ProcessLifetime.flag,
         ] + LeaseFlags.all)
 
     private static let port = Flag("--port", .value("PORT", default: "8080"), "of the controller; 0 takes a free one")
@@ -34,6 +35,7 @@ struct DevCommand: Subcommand {
     private let proxyAddress: SocketAddress
     private let userID: UInt32
     private let limits: DevelopmentPlan.Limits
+    private let accessWords: [String]
     private let leaseWords: [String]
     private let poolSize: Int
     private let lifetime: ProcessLifetime
@@ -42,12 +44,22 @@ struct DevCommand: Subcommand {
         state = try StateFolder(arguments)
         controllerAddress = try AddressFlags.address(arguments, host: Self.host, port: Self.port)
         proxyAddress = try AddressFlags.address(arguments, host: Self.host, port: Self.proxyPort)
+        try Self.refuseStrangers(arguments, controllerAddress)
+        accessWords = arguments.isGiven(AccessFlags.anonymous) ? [AccessFlags.anonymous.name] : []
         userID = UInt32(try arguments.integer(Self.user, in: 1...2_147_483_647) ?? 1)
         limits = arguments.isGiven(Self.requireControllers) ? .required : .asOffered
         _ = try LeaseFlags.times(arguments)
         leaseWords = LeaseFlags.words(arguments)
         poolSize = Int(try arguments.integer(Self.pool, in: 0...64) ?? 2)
         lifetime = ProcessLifetime(arguments)
+    }
+
+    /// This is for trying things: with callers to be told from each other the three are started one by one.
+    private static func refuseStrangers(_ arguments: Arguments, _ address: SocketAddress) throws(UsageError) {
+        if arguments.isGiven(AccessFlags.anonymous) || address.host >> 24 == 127 { return }
+        throw arguments.wrong(
+            "on \(address) anybody who reaches this machine could start and end backends. Leave --host out, or say "
+                + "--allow-anonymous. Who may call is asked by a plane controller of its own: --api-tokens FILE")
     }
 
     func run() throws -> Int32 {
@@ -61,7 +73,7 @@ struct DevCommand: Subcommand {
         let plan = DevelopmentPlan(
             state: state, controller: try Self.free(controllerAddress, Self.port),
             proxy: try Self.free(proxyAddress, Self.proxyPort), userID: userID, limits: limits, leaseWords: leaseWords,
-            poolSize: poolSize)
+            poolSize: poolSize, accessWords: accessWords)
         warnOfMissingLimits()
         sweepImages()
         return try DevelopmentSite(plan, started: started).run()

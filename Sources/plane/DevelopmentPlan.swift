@@ -11,6 +11,8 @@ struct DevelopmentPlan {
     let leaseWords: [String]
     /// Sandboxes kept ready of each image.
     let poolSize: Int
+    /// Who may call the controller, as its flags say it.
+    var accessWords: [String] = []
 
     /// What is demanded of cgroup v2.
     enum Limits {
@@ -45,7 +47,7 @@ struct DevelopmentPlan {
                 "controller", "--db", state.database, "--host", Self.host(controller), "--port",
                 String(controller.port), "--controller-url", controllerURL, "--default-cluster", cluster, "--user",
                 String(userID), "--end-with-parent",
-            ] + leaseWords
+            ] + accessWords + leaseWords
         case .warden:
             [
                 "serve", "--state", state.path, "--drone-user", String(userID), "--end-with-parent", "--pool",

@@ -11,7 +11,12 @@ struct Plane {
             .command(ConnectCommand.self),
             .command(ListCommand.self),
             .command(StatusCommand.self),
+            .command(KeysCommand.self),
             .command(TerminateCommand.self),
+            .command(RevokeCommand.self),
+            .command(DronesCommand.self),
+            .command(DrainCommand.self),
+            .command(UndrainCommand.self),
             .command(ReplCommand.self),
             .command(RunCommand.self),
             .group(
@@ -26,7 +31,9 @@ struct Plane {
                     PolicyCheckCommand.self, PolicyExplainCommand.self, PolicyDiffCommand.self,
                     PolicyCompileCommand.self,
                 ]),
-            .group("bench", "measure how fast this is on this machine", [BenchSpawnCommand.self, BenchControllerCommand.self]),
+            .group(
+                "bench", "measure how fast this is on this machine",
+                [BenchSpawnCommand.self, BenchControllerCommand.self]),
             .command(ControllerCommand.self),
             .command(DroneCommand.self),
             .command(DoctorCommand.self),

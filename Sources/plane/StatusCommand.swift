@@ -6,7 +6,7 @@ struct StatusCommand: Subcommand {
     static let syntax = CommandSyntax(
         "status", .words(0...1, "BACKEND"),
         purpose: "show a backend's status, or without one the controller's and its drones'",
-        flags: [cluster, .json, ControllerAPI.flag])
+        flags: [cluster, .json] + ControllerAPI.flags)
 
     private static let cluster = Flag(
         "--cluster", .value("CLUSTER", default: nil), "whose drones to show (without it the controller's default)")
@@ -41,6 +41,9 @@ struct StatusCommand: Subcommand {
             case .text:
                 let told = try ToldStatus(answer)
                 StandardOutput.say("Backend \(id) is \(told.line)")
+                if case .integer(let token)? = answer.members?["fencing_token"] {
+                    StandardOutput.say("Fencing token: \(token)")
+                }
                 if let usage = told.usage { StandardOutput.say(usage) }
             }
         case .controller(let cluster): try showController(cluster)

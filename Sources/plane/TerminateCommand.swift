@@ -10,7 +10,7 @@ struct TerminateCommand: Subcommand {
 
             Its command gets SIGTERM and its policy's grace period, unless --hard.
             """,
-        flags: [hard, immediate, .json, ControllerAPI.flag])
+        flags: [hard, immediate, .json] + ControllerAPI.flags)
 
     private static let hard = Flag("--hard", .bare, "kill it at once")
     private static let immediate = Flag("--immediate", .bare, "do not wait for its end")
@@ -33,7 +33,7 @@ struct TerminateCommand: Subcommand {
         _ = try api.post("/ctrl/b/\(backend)/\(kind.rawValue)-terminate", .null)
         if waits {
             _ = try StatusFollower.follow(
-                api.url("/pub/b/\(backend)/status-stream").withoutUser,
+                api.url("/pub/b/\(backend)/status-stream"),
                 show: { if $0.status >= .terminating { form.show($0) } },
                 until: { $0.status == .terminated })
         }
