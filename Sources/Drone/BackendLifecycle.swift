@@ -172,10 +172,11 @@ package struct BackendLifecycle: Equatable, Sendable {
         return [.report(state), .startProbing]
     }
 
-    /// The warden did not start it, and nothing of it is left. - Parameter message: the warden's sentence.
+    /// The warden did not start it, and nothing of it is left. It may have been in the warden's list before that, which does
+    /// not tell what is being started from what runs. - Parameter message: the warden's sentence.
     package mutating func refused(_ message: String) -> [Action] {
         switch phase {
-        case .starting:
+        case .starting, .waiting, .adopted, .ready:
             return end(
                 BackendState(
                     .terminated, reason: .internalError, message: "The sandbox could not be started: \(message)",
@@ -185,7 +186,7 @@ package struct BackendLifecycle: Equatable, Sendable {
                 BackendState(
                     .terminated, reason: ending.reason, kind: state.kind,
                     message: "\(ending.message) It was never started: \(message)"))
-        case .scheduled, .loading, .waiting, .adopted, .ready, .terminated: return []
+        case .scheduled, .loading, .terminated: return []
         }
     }
 

@@ -163,7 +163,12 @@ final class WardenClient: WardenPort {
             scheduleOffers()
             onEvent(.connected(welcome, listed))
         case .spawned(let backend): onEvent(.spawned(backend, output: descriptors.first))
-        case .refused(let backend, let message): onEvent(.refused(backend, message: message))
+        case .refused(let backend, let message):
+            // It was being started when it was listed.
+            if case .listing(let welcome, let listed) = phase {
+                phase = .listing(welcome, listed.filter { $0.sandbox.backend != backend })
+            }
+            onEvent(.refused(backend, message: message))
         case .exited(let backend, let exit):
             // During the list it will come as a listing, or has come as one that still ran: tell both.
             if case .listing(let welcome, let listed) = phase {

@@ -315,6 +315,17 @@ struct BackendLifecycleTests {
         #expect(backend.state.message?.contains("connect was refused") == true)
     }
 
+    @Test("What a warden lists while it still makes it, and then refuses, is over", arguments: [true, false])
+    func refusedAfterListing(adopted: Bool) {
+        var late =
+            adopted
+            ? BackendLifecycle(adopting: terms, startupDeadline: at(60), now: at(61)) : backend(.starting)
+        _ = late.listed()
+        #expect(late.status == .waiting)
+        _ = late.refused("its lease had ended")
+        #expect(late.status == .terminated && late.state.endReason == .startFailed)
+    }
+
     @Test("What a warden's list does not have is over; what it has is asked to end again")
     func reconcilesWithList() {
         for status in [BackendStatus.starting, .waiting, .ready] {
