@@ -28,8 +28,11 @@ import Testing
         let stranger = BackendReport(backend: "stranger", fencingToken: 99, state: BackendState(.ready))
         let returned = try await TestDrone(site, backends: [report(kept, .ready), stranger])
         #expect(try await returned.welcomed() == [kept.backendID])
+        // What it did not list it is asked to end; that it has nothing of it is for it to say.
+        try await returned.next { if case .terminate(lost.backendID, .hard, .lost) = $0 { () } else { nil } }
         #expect(try await returned.order().backend == unheard.backendID)
-        #expect(try await status(site, lost.backendID) == .string("terminated"))
+        #expect(try await status(site, lost.backendID) == .string("ready"))
+        try await returned.report(lost, BackendState(.terminated, reason: .lost))
         let entry = try await site.get("/pub/b/\(lost.backendID)/status").json.members
         #expect(entry?["termination_reason"] == .string("lost"))
         #expect(entry?["exit_error"] == .bool(true))

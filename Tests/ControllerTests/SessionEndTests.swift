@@ -98,7 +98,11 @@ import Testing
         let drone = one.drone(machine: "m1")
         let row = try placed(one)
         drone.report(row, BackendState(.ready))
-        #expect(one.drone(machine: "m2").session != nil)
+        let other = one.drone(machine: "m2")
+        #expect(other.session == drone.session)
+        // It is asked about what runs on the other machine, and says truly that it has nothing of it.
+        #expect(other.ends == [row.id.text])
+        other.report(row, BackendState(.terminated, reason: .lost))
         #expect(try one.row(row.id)?.state.status == .terminated)
     }
 

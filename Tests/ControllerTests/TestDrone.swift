@@ -102,8 +102,9 @@ final class TestDrone: Sendable {
     /// Reports a state and waits until it is durable.
     func report(_ connected: ConnectResponse, _ state: BackendState) async throws {
         send(.state(backend: connected.backendID, fencingToken: connected.fencingToken, state: state))
+        // What is saved may be further than what was reported.
         try await next {
-            if case .stateSaved(connected.backendID, state.status) = $0 { () } else { nil }
+            if case .stateSaved(connected.backendID, let saved) = $0, saved >= state.status { () } else { nil }
         }
     }
 
