@@ -51,8 +51,8 @@ extension SQLiteTransaction {
             INSERT INTO backend (
                 fencing_token, id, key_namespace, key_name, key_tag, cluster, pool, drone, image, environment, limits,
                 static_token, subdomain, lifetime_limit_seconds, max_idle_seconds, promise_memory_bytes,
-                promise_cpu_millis, session, created_ms, revision, changed_ms, status
-            ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                promise_cpu_millis, session, created_ms, revision, changed_ms, status, live
+            ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
             """)
         let spec = row.spec
         try statement.bind(row.fencingToken.value)
@@ -91,18 +91,30 @@ extension SQLiteTransaction {
         return .recorded(try appendHistory(line, state, of: fencingToken.value))
     }
 
-    /// Writes a state if it is further. With `terminated` the row leaves the index of held keys.
+    /// Writes a state if it is further. With `terminated` the row leaves the indexes of live backends, of held keys too.
     /// - Returns: whose backend it is and its promise; nil when nothing was written.
     private func advance(
         to state: BackendState, _ id: BackendID, _ fencingToken: FencingToken
     ) throws(StoreError) -> (String, ResourceAmount)? {
-        var statement = try connection.statement(
-            """
-            UPDATE backend SET changed_ms = ?, status = ?, reason = ?, kind = ?, exit_code = ?, exit_signal = ?,
-                out_of_memory = ?, message = ?, end_reason = ?, cpu_microseconds = ?, memory_peak_bytes = ?
-            WHERE fencing_token = ? AND id = ? AND status < ?
-            RETURNING drone, promise_memory_bytes, promise_cpu_millis
-            """)
+        let sql: StaticString =
+            switch state.status {
+            case .terminated:
+                """
+                UPDATE backend SET live = NULL, changed_ms = ?, status = ?, reason = ?, kind = ?, exit_code = ?,
+                    exit_signal = ?, out_of_memory = ?, message = ?, end_reason = ?, cpu_microseconds = ?,
+                    memory_peak_bytes = ?
+                WHERE fencing_token = ? AND id = ? AND status < ?
+                RETURNING drone, promise_memory_bytes, promise_cpu_millis
+                """
+            case .scheduled, .loading, .starting, .waiting, .ready, .terminating, .hardTerminating:
+                """
+                UPDATE backend SET changed_ms = ?, status = ?, reason = ?, kind = ?, exit_code = ?, exit_signal = ?,
+                    out_of_memory = ?, message = ?, end_reason = ?, cpu_microseconds = ?, memory_peak_bytes = ?
+                WHERE fencing_token = ? AND id = ? AND status < ?
+                RETURNING drone, promise_memory_bytes, promise_cpu_millis
+                """
+            }
+        var statement = try connection.statement(sql)
         try statement.bind(nowMilliseconds)
         try statement.bind(state)
         try statement.bind(fencingToken.value)
@@ -138,7 +150,9 @@ extension SQLiteTransaction {
 
     private func sumUp(_ drone: String) throws(StoreError) {
         var live = try connection.statement(
-            "SELECT promise_memory_bytes, promise_cpu_millis FROM backend WHERE drone = ? AND status < 70")
+            """
+            SELECT promise_memory_bytes, promise_cpu_millis FROM backend WHERE drone = ? AND revision > 0 AND live = 1
+            """)
         try live.bind(drone)
         var (sum, count) = (ResourceAmount.zero, Int64(0))
         while try live.step() {

@@ -14,7 +14,7 @@ extension SQLiteTransaction {
         try delete(
             """
             DELETE FROM backend WHERE fencing_token IN (
-                SELECT fencing_token FROM backend WHERE status = 70 AND changed_ms < ?
+                SELECT fencing_token FROM backend WHERE live IS NULL AND changed_ms < ?
                 ORDER BY changed_ms, fencing_token LIMIT ?)
             """, before: milliseconds, limit)
     }

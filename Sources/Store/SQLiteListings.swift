@@ -4,7 +4,7 @@ internal import Model
 extension SQLiteTransaction {
     func holder(namespace: String, name: String) throws(StoreError) -> BackendRow? {
         var statement = try connection.statement(
-            "SELECT * FROM backend_row WHERE key_namespace = ? AND key_name = ? AND status < 70")
+            "SELECT * FROM backend_row WHERE key_namespace = ? AND key_name = ? AND live = 1")
         try statement.bind(namespace)
         try statement.bind(name)
         return try statement.step() ? try statement.backendRow() : nil
@@ -17,15 +17,16 @@ extension SQLiteTransaction {
     }
 
     func liveBackends(on drone: DroneName) throws(StoreError) -> [BackendRow] {
+        // Every revision is more than 0. Said here, SQLite reads the index of live backends only, not that of all.
         var statement = try connection.statement(
-            "SELECT * FROM backend_row WHERE drone = ? AND status < 70 ORDER BY id")
+            "SELECT * FROM backend_row WHERE drone = ? AND revision > 0 AND live = 1 ORDER BY id")
         try statement.bind(drone.text)
         return try statement.backendRows()
     }
 
     func orders(for drone: DroneName, after revision: Int64) throws(StoreError) -> [BackendRow] {
         var statement = try connection.statement(
-            "SELECT * FROM backend_row WHERE drone = ? AND revision > ? AND status < 70 ORDER BY revision")
+            "SELECT * FROM backend_row WHERE drone = ? AND revision > ? AND live = 1 ORDER BY revision")
         try statement.bind(drone.text)
         try statement.bind(revision)
         return try statement.backendRows()
@@ -34,7 +35,7 @@ extension SQLiteTransaction {
     func holders(after position: KeyPosition?, limit: Int) throws(StoreError) -> [BackendRow] {
         var statement = try connection.statement(
             """
-            SELECT * FROM backend_row WHERE (key_namespace, key_name) > (?, ?) AND status < 70
+            SELECT * FROM backend_row WHERE (key_namespace, key_name) > (?, ?) AND live = 1
             ORDER BY key_namespace, key_name LIMIT ?
             """)
         // No key's name is empty, so this comes before all.
@@ -47,7 +48,7 @@ extension SQLiteTransaction {
     func backends(_ which: BackendSelection, after id: BackendID?, limit: Int) throws(StoreError) -> [BackendRow] {
         let sql: StaticString =
             switch which {
-            case .live: "SELECT * FROM backend_row WHERE id > ? AND status < 70 ORDER BY id LIMIT ?"
+            case .live: "SELECT * FROM backend_row WHERE id > ? AND live = 1 ORDER BY id LIMIT ?"
             case .all: "SELECT * FROM backend_row WHERE id > ? ORDER BY id LIMIT ?"
             }
         var statement = try connection.statement(sql)

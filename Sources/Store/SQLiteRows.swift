@@ -16,7 +16,8 @@ private enum Column {
     static let desiredEnd: Int32 = 20
     static let changedMilliseconds: Int32 = 22
     static let state: Int32 = 23
-    static let connects: Int32 = 33
+    /// After `live`, which follows from the state.
+    static let connects: Int32 = 34
 }
 
 extension SQLiteStatement {

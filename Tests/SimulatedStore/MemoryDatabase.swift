@@ -137,10 +137,18 @@ package final class MemoryDatabase: @unchecked Sendable {
 
     /// - Returns: what was there before.
     private func place(_ row: BackendRow?, for id: BackendID) -> BackendRow? {
-        let before = backends[id]
-        if let before { removeFromIndexes(before) }
-        if let row { addToIndexes(row) }
-        backends[id] = row
+        guard let row else {
+            let before = backends.removeValue(forKey: id)
+            if let before { removeFromIndexes(before) }
+            return before
+        }
+        let before = backends.updateValue(row, forKey: id)
+        // What a backend is made of never changes; its indexes do when it is made and when it has terminated.
+        if let before {
+            if (before.state.status < .terminated) == (row.state.status < .terminated) { return before }
+            removeFromIndexes(before)
+        }
+        addToIndexes(row)
         return before
     }
 
@@ -162,10 +170,13 @@ package final class MemoryDatabase: @unchecked Sendable {
 
     /// - Returns: what was there before.
     private func place(_ token: StoredToken?, for key: BearerToken) -> StoredToken? {
-        let before = tokens[key]
-        if let before { tokensOfBackend[before.row.backend]?.remove(key) }
-        if let token { tokensOfBackend[token.row.backend, default: []].insert(key) }
-        tokens[key] = token
+        guard let token else {
+            let before = tokens.removeValue(forKey: key)
+            if let before { tokensOfBackend[before.row.backend]?.remove(key) }
+            return before
+        }
+        let before = tokens.updateValue(token, forKey: key)
+        if before == nil { tokensOfBackend[token.row.backend, default: []].insert(key) }
         return before
     }
 

@@ -4,8 +4,9 @@ import Glibc
 final class TemporaryFolder: Sendable {
     let path: String
 
-    init() {
-        var template = Array("/tmp/plane-test-XXXXXX".utf8CString)
+    /// - Parameter parent: where it is made; what is in `/dev/shm` never waits for a disk.
+    init(in parent: String = "/tmp") {
+        var template = Array("\(parent)/plane-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { preconditionFailure("mkdtemp: \(String(cString: strerror(errno)))") }
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
