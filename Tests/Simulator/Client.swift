@@ -138,6 +138,8 @@ final class ConnectCall: ConnectCaller {
     /// The process that owes the answer.
     private weak var debtor: SimulatedProcess?
     private var isAnswered = false
+    /// When, true nanoseconds.
+    private(set) var arrivedAt: Int64 = 0
 
     init(_ site: Site, _ user: String, then: @escaping (ConnectResponse?) -> Void) {
         self.site = site
@@ -145,7 +147,10 @@ final class ConnectCall: ConnectCaller {
         self.then = then
     }
 
-    func hasArrived(at process: SimulatedProcess) { debtor = process }
+    func hasArrived(at process: SimulatedProcess) {
+        debtor = process
+        arrivedAt = site.world.now
+    }
 
     /// Whether a living controller has neither granted nor refused it, and somebody still waits.
     var isOwed: Bool { !isAnswered && !isGone && debtor?.isAlive == true }

@@ -128,7 +128,9 @@ final class Site {
                 return "the proxy of \(machine.drone) knows \(count) backends"
             }
         }
-        if calls.contains(where: \.isOwed) { return "a connect was never answered" }
+        if let call = calls.first(where: \.isOwed) {
+            return "a connect that came at \(call.arrivedAt / 1_000_000) ms was never answered"
+        }
         var found: String?
         store.read { transaction throws(StoreError) in
             if let row = try transaction.backends(.live, after: nil, limit: 1).first {

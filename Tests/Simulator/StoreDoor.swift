@@ -54,7 +54,8 @@ final class StoreDoor: ControllerStore {
             return
         }
         let result = hub.run(job, from: host.index)
-        if hub.uncertainPerMille > 0, world.random.happens(hub.uncertainPerMille) {
+        // An embedded store knows whether it has committed.
+        if isShared, hub.uncertainPerMille > 0, world.random.happens(hub.uncertainPerMille) {
             world.counts.faults[Fault.jobUncertain.index] += 1
             return answer(.failure(Self.unreachable), then)
         }
