@@ -247,8 +247,14 @@ final class DroneLinks {
             guard let self else { return }
             switch result {
             case .failure(let error):
-                // Not acknowledged, so the drone repeats it.
+                // Not acknowledged, so the drone repeats it, but what it says of a backend that it does not know. An end
+                // stays true, so that it is tried again here.
                 controller.log(.error, "state-not-saved", ["backend": text, "reason": error.description])
+                guard reported.status == .terminated else { return }
+                controller.later { [weak self] in
+                    guard let self, links[link.id] != nil else { return }
+                    record(reported, of: text, token, drone, link)
+                }
             case .success(let outcome):
                 if case .recorded(let line) = outcome.recording {
                     controller.published(HistoryLine(backend: id, row: line))

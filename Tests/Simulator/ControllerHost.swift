@@ -66,9 +66,9 @@ final class ControllerHost {
         process?.deliver { controller.noticed(notices) }
     }
 
-    /// Sends a request to the process that runs now. - Parameter refused: called when there is none.
-    private func request(_ work: @escaping (Controller) -> Void, refused: () -> Void = {}) {
-        guard let process, let controller else { return refused() }
+    /// Sends a request to the process that runs now, if there is one.
+    private func request(_ work: @escaping (Controller) -> Void) {
+        guard let process, let controller else { return }
         world.after(site.network.delay()) { process.deliver { work(controller) } }
     }
 
@@ -82,16 +82,8 @@ final class ControllerHost {
         }
     }
 
-    /// - Parameter then: told whether it was recorded; not called when the process dies before.
-    func terminate(_ backend: BackendID, _ kind: TerminationKind, then: @escaping (Bool) -> Void = { _ in }) {
-        request({ controller in
-            controller.terminate(backend, kind) { result in
-                switch result {
-                case .success: then(true)
-                case .failure: then(false)
-                }
-            }
-        }) { then(false) }
+    func terminate(_ backend: BackendID, _ kind: TerminationKind) {
+        request({ $0.terminate(backend, kind) { _ in } })
     }
 
     func revoke(_ user: String, _ backend: BackendID) {
@@ -108,16 +100,9 @@ final class ControllerHost {
         request({ $0.drain(drone, in: cluster, drain) { _ in } })
     }
 
-    func undrain(_ drone: DroneName, then: @escaping (Bool) -> Void = { _ in }) {
+    func undrain(_ drone: DroneName) {
         let cluster = site.cluster
-        request({ controller in
-            controller.undrain(drone, in: cluster) { result in
-                switch result {
-                case .success: then(true)
-                case .failure: then(false)
-                }
-            }
-        }) { then(false) }
+        request({ $0.undrain(drone, in: cluster) { _ in } })
     }
 
     func tearDown() {

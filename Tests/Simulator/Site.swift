@@ -112,9 +112,9 @@ final class Site {
     }
 
     private func undrain(_ name: DroneName) {
-        world.random.pick(controllers).undrain(name) { [self] isDone in
-            if !isDone { world.after(.milliseconds(500)) { [self] in undrain(name) } }
-        }
+        // Again and again: a drain may have been on its way.
+        world.random.pick(controllers).undrain(name)
+        world.after(.seconds(2)) { [self] in undrain(name) }
     }
 
     /// What should not be there any more when all was asked to end; nil when nothing is.
