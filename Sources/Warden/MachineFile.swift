@@ -7,14 +7,19 @@ import Model
 ///
 /// The boot's id comes from the kernel, as no sandbox outlives its boot. The state folder's is random and kept there in a
 /// file, and the file's own place on disk is told with it, so that a copy of the folder is another one. That one warden at
-/// a time serves a folder is ensured by its lock, and that nothing of an earlier one is left by the clean-up at start.
+/// a time serves a folder is ensured by its lock, and that nothing of an earlier one is left by the clean-up at start; that
+/// is done in the cgroup named for the folder's path, so a folder that has another path is another one too.
 struct MachineFile {
     private let path: String
+    private let pathDigest: String
 
     /// 16 random bytes as hexadecimal digits.
     private static let digitCount = 32
 
-    init(statePath: String) { path = statePath + "/machine" }
+    init(_ configuration: WardenConfiguration) {
+        path = configuration.statePath + "/machine"
+        pathDigest = configuration.pathDigest
+    }
 
     /// Reads the folder's id, or makes one where there is none. The folder's lock must be held.
     func identity() throws(WardenRefusal) -> MachineIdentity {
@@ -31,7 +36,7 @@ struct MachineFile {
             guard digits.utf8.count == Self.digitCount else {
                 throw SystemError(EBADMSG, "\(path), which is not an id that a warden wrote; remove it")
             }
-            let place = String(status.device, radix: 16) + "-" + String(status.inode, radix: 16)
+            let place = String(status.device, radix: 16) + "-" + String(status.inode, radix: 16) + "-" + pathDigest
             return try MachineIdentity("\(boot)-\(digits)-\(place)")
         } catch let error as SystemError {
             throw WardenRefusal("cannot start: \(error)")

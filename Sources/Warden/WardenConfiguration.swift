@@ -51,7 +51,9 @@ public struct WardenConfiguration: Sendable {
     var runPath: String { statePath + "/run" }
     var socketPath: String { runPath + "/warden.sock" }
     /// One name for each state folder, so that two wardens do not share a cgroup.
-    var cgroupName: String { "plane-" + Self.digest(statePath) }
+    var cgroupName: String { "plane-" + pathDigest }
+    /// Tells state folders apart by their paths.
+    var pathDigest: String { Self.digest(statePath) }
 
     /// FNV-1a, 32 bits: tells paths apart in a file name; nothing depends on it being hard to invert.
     private static func digest(_ text: String) -> String {

@@ -47,7 +47,7 @@ public final class WardenServer {
             signals = try SignalDescriptor([SIGTERM, SIGINT, SIGHUP])
             Signals.ignoreBrokenPipe()
         } catch { throw WardenRefusal("cannot start: \(error)") }
-        machine = try MachineFile(statePath: configuration.statePath).identity()
+        machine = try MachineFile(configuration).identity()
         let cgroup = try Self.openCgroup(
             // The lock says that there is no other warden: whatever is there was left.
             configuration, name: configuration.cgroupName, isLeftover: { _ in true })

@@ -95,7 +95,8 @@ struct GuardTests {
         return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    @Test("A warden names its boot and state folder: the same after a restart, another for another folder or a copy")
+    @Test(
+        "A warden names its boot and state folder: the same after a restart, another for another folder, path or copy")
     func machineIdentity() throws {
         let site = try WardenSite(command: "exec sleep 300", pool: 0)
         let other = try WardenSite(command: "exec sleep 300", pool: 0)
@@ -106,6 +107,11 @@ struct GuardTests {
         try site.kill()
         try site.restart()
         #expect(try site.greet()?.machine == machine)
+
+        // What an earlier warden left is looked for by the folder's path.
+        try site.kill()
+        try site.restart(at: site.state + "/../state")
+        #expect(try #require(try site.greet()).machine != machine)
 
         // What tells folders apart is carried along with a copy, and yet the copy is another one.
         try other.kill()

@@ -45,9 +45,9 @@ final class WardenSite {
         ])
     }
 
-    /// Starts a warden on the same state folder after the first was killed.
-    func restart() throws {
-        warden = try Self.start(state, pool: pool)
+    /// Starts a warden on the same state folder after the first was killed. - Parameter path: another path of the folder.
+    func restart(at path: String? = nil) throws {
+        warden = try Self.start(path ?? state, pool: pool)
         socket = try Self.connect(state)
     }
 
