@@ -27,6 +27,8 @@ struct DronesCommand: Subcommand {
         let drones = try ListedDrones.all(in: cluster, api)
         switch form {
         case .json: StandardOutput.say(JSONValue.array(drones.map(\.json)).text)
+        case .text where drones.isEmpty && cluster != nil:
+            StandardError.say("no drone of this cluster has ever connected")
         case .text where drones.isEmpty: StandardError.say("no drone has ever connected; start one: plane drone --help")
         case .text:
             StandardOutput.write(

@@ -29,11 +29,17 @@ enum PlaneProgram {
         }
     }
 
-    static func run(_ words: [String], path: String? = nil) throws -> Outcome { try start(words, path: path).finish() }
+    static func run(
+        _ words: [String], path: String? = nil, variables: [String: String] = [:]
+    ) throws -> Outcome { try start(words, path: path, variables: variables).finish() }
 
     /// Starts it. posix_spawn(3), since this process has threads.
-    /// - Parameter searchPath: its PATH; nil for this process's own.
-    static func start(_ words: [String], path searchPath: String? = nil) throws -> Running {
+    /// - Parameters:
+    ///   - searchPath: its PATH; nil for this process's own.
+    ///   - added: environment variables in place of this process's own.
+    static func start(
+        _ words: [String], path searchPath: String? = nil, variables added: [String: String] = [:]
+    ) throws -> Running {
         let own = try CurrentProcess.executablePath()
         let path = String(own.prefix(through: own.lastIndex(of: "/") ?? own.startIndex)) + "plane"
         let (output, errors) = (try unnamedFile(), try unnamedFile())
@@ -46,11 +52,14 @@ enum PlaneProgram {
         var arguments: [UnsafeMutablePointer<CChar>?] = ([path] + words).map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         var pid: Int32 = 0
-        var variables: [UnsafeMutablePointer<CChar>?] = searchPath.map { [strdup("PATH=\($0)")] } ?? []
+        var named = added
+        if let searchPath { named["PATH"] = searchPath }
+        var variables: [UnsafeMutablePointer<CChar>?] = named.map { strdup("\($0.key)=\($0.value)") }
         defer { for variable in variables { free(variable) } }
         var next = environ
         while let entry = next.pointee {
-            if searchPath == nil || !String(cString: entry).hasPrefix("PATH=") { variables.append(strdup(entry)) }
+            let name = String(String(cString: entry).prefix { $0 != "=" })
+            if named[name] == nil { variables.append(strdup(entry)) }
             next += 1
         }
         variables.append(nil)

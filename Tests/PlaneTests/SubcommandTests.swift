@@ -30,7 +30,14 @@ struct SubcommandTests {
             (["dev", "--port", "70000"], "--port 70000: write a whole number from 0 to 65535"),
             (["dev", "--user", "0"], "--user 0: write a whole number from 1 to 2147483647"),
             (["connect"], "plane connect needs --image or --key"),
-            (["controller"], "plane controller needs --db FILE"),
+            (["controller"], "plane controller needs --db FILE|URL"),
+            (["drain"], "plane drain needs DRONE"), (["revoke", "b"], "plane revoke needs BACKEND USER"),
+            (["drain", "dr-1", "--timeout", "5s"], "--timeout is for --wait; say both"),
+            (["drain", "dr-1", "--deadline", "10"], "--deadline 10: write a time such as 90s, 10m, 1h30m or 2d"),
+            (
+                ["connect", "--key", "a", "--wait", "ready", "--immediate"],
+                "--immediate and --wait ready exclude each other"
+            ),
             (["status", "a", "b"], "plane status takes BACKEND, and \"b\" is too many"),
         ])
     func refusals(words: [String], expected: String) { #expect(sentence(words) == expected) }
@@ -51,6 +58,15 @@ struct SubcommandTests {
             (["drone", "--cluster", "a", "--controller-url", "http://a", "--offer-cpus", "0"], "--offer-cpus 0: "),
             (["connect", "--key", String(repeating: "k", count: 300)], "--key: "),
             (["connect", "--image", "a", "--id", "Not A Name"], "--id: "),
+            (["connect", "--key", "a", "--wait", "soon"], "--wait: "), (["drain", "host"], "DRONE: "),
+            (["undrain", "host"], "DRONE: "), (["revoke", "B", "u"], "BACKEND: "), (["revoke", "b", "u\n"], "USER: "),
+            (["keys", ""], "KEY: "), (["ls", "--drone", "x"], "--drone: "),
+            (["drones", "--cluster", "a b"], "--cluster: "),
+            (["controller", "--db", "x", "--forward-auth", "https://a"], "--forward-auth: "),
+            (["controller", "--db", "x", "--forward-auth", "http://me@a"], "--forward-auth: "),
+            (["controller", "--db", "x", "--host", "0.0.0.0"], "on 0.0.0.0:8080 anybody "),
+            (["controller", "--db", "x", "--host", "0.0.0.0", "--drone-secrets", "f"], "on 0.0.0.0:8080 anybody "),
+            (["dev", "--host", "0.0.0.0"], "on 0.0.0.0:8080 anybody "),
             (["terminate", "Not A Name"], "BACKEND: "), (["image", "rm", "../x"], "\"../x\" is not an image name"),
             (["controller", "--db", "x", "--host", "example.org"], "--host example.org: "),
             (["controller", "--db", "x", "--lease-soft-ms", "100"], "--lease-…-ms: "),
@@ -65,18 +81,35 @@ struct SubcommandTests {
         #expect(said.hasPrefix(start), "\(said)")
     }
 
+    @Test(
+        "A controller that others reach is taken with any of what says who may call it",
+        arguments: [["--api-tokens", "f"], ["--forward-auth", "http://a/check"], ["--allow-anonymous"]])
+    func access(words: [String]) {
+        #expect(sentence(["controller", "--db", "x", "--host", "0.0.0.0"] + words) == nil)
+    }
+
+    @Test(
+        "Times are numbers with units, from the largest to the smallest",
+        arguments: [
+            ("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("1d1h1m1s", 90_061), ("0s", 0), ("", nil),
+            ("10", nil), ("m", nil), ("1m1h", nil), ("1s1s", nil), ("-1s", nil), ("1.5h", nil), ("1 m", nil),
+            ("99999999999999999999s", nil), ("9999999999999999d", nil), ("٣s", nil),
+        ] as [(String, Int64?)])
+    func times(text: String, seconds: Int64?) { #expect(DurationFlag.parse(text) == seconds) }
+
     @Test("plane dev gives each process words that it understands")
     func developmentPlan() throws {
         let arguments = try Arguments(["--state", "/srv/plane/"], DevCommand.syntax)
         let plan = DevelopmentPlan(
             state: try StateFolder(arguments), controller: .loopback(8080), proxy: SocketAddress(host: 0, port: 9090),
-            userID: 63180, limits: .asOffered, leaseWords: ["--lease-renew-ms", "500"], poolSize: 3)
+            userID: 63180, limits: .asOffered, leaseWords: ["--lease-renew-ms", "500"], poolSize: 3,
+            accessWords: ["--allow-anonymous"])
         let controller = plan.words(of: .controller)
         let drone = plan.words(of: .drone)
         #expect(sentence(controller) == nil)
         #expect(sentence(drone) == nil)
         #expect(controller.contains("/srv/plane/controller/plane.db"))
-        #expect(controller.contains("--lease-renew-ms"))
+        #expect(controller.contains("--lease-renew-ms") && controller.contains("--allow-anonymous"))
         #expect(drone.contains("localhost:9090") && drone.contains("0.0.0.0") && drone.contains("--stop-backends"))
         for words in [drone, plan.words(of: .warden)] { #expect(words.contains("--allow-missing-controllers")) }
         for role in [DevelopmentPlan.Role.controller, .warden, .drone] {
