@@ -4,6 +4,8 @@ import Glibc
 /// An open database file and its prepared statements. Used by one thread.
 final class SQLiteConnection {
     private let database: OpaquePointer
+    /// Pages of the write-ahead log after the last commit; only with `countLogPages`.
+    private(set) var logPages = 0
     /// By the address of the statement's text, which is constant for the life of the program.
     private var prepared: [UnsafePointer<UInt8>: OpaquePointer] = [:]
 
@@ -29,6 +31,23 @@ final class SQLiteConnection {
         sqlite3_busy_timeout(handle, 5000)
         plane_sqlite_refuse_quoted_strings(handle)
         try configure()
+    }
+
+    /// Opens a database that this process has open already. Its file is opened by SQLite alone, which knows of the other's
+    /// locks: closing any other descriptor of it would drop them.
+    init(existing path: String) throws(StoreError) {
+        var handle: OpaquePointer?
+        let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        let code = sqlite3_open_v2(path, &handle, flags, nil)
+        guard code == SQLITE_OK, let handle else {
+            let error = StoreError(sqlite: code, database: handle, statement: nil)
+            sqlite3_close_v2(handle)
+            throw error
+        }
+        database = handle
+        try run("PRAGMA synchronous = FULL")
+        // Reading it makes SQLite look for the log, without which there is nothing to copy.
+        _ = try text("PRAGMA journal_mode")
     }
 
     /// A database in memory that nobody else sees and that ends with the connection.
@@ -66,12 +85,30 @@ final class SQLiteConnection {
         // 64 MiB (the value is in KiB when negative): with the standard 2 MiB, 10,000 keys do not fit, and each commit reads
         // pages again that an earlier one wrote.
         try run("PRAGMA cache_size = -65536")
-        // Pages of the log (16 MiB; 1,000 is standard) before a commit copies them into the database: a page that many
-        // commits wrote is copied once.
-        try run("PRAGMA wal_autocheckpoint = 4000")
         try run("PRAGMA foreign_keys = ON")
         try run("PRAGMA trusted_schema = OFF")
         try run("PRAGMA cell_size_check = ON")
+    }
+
+    /// Keeps `logPages`, instead of copying the log into the database whenever it is long. sqlite.org/c3ref/wal_hook.html
+    func countLogPages() {
+        sqlite3_wal_hook(
+            database,
+            { context, _, _, pages in
+                guard let context else { return SQLITE_OK }
+                Unmanaged<SQLiteConnection>.fromOpaque(context).takeUnretainedValue().logPages = Int(pages)
+                return SQLITE_OK
+            }, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    /// Copies as much of the log into the database as it can without waiting for anyone.
+    /// - Returns: how many pages the log has.
+    @discardableResult
+    func checkpoint() throws(StoreError) -> (logPages: Int, copiedPages: Int) {
+        var (pages, copied) = (Int32(0), Int32(0))
+        let code = sqlite3_wal_checkpoint_v2(database, nil, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied)
+        guard code == SQLITE_OK else { throw StoreError(sqlite: code, database: database, statement: nil) }
+        return (Int(pages), Int(copied))
     }
 
     /// A prepared statement, ready for its first parameter.

@@ -12,6 +12,7 @@ public final class SQLiteStore: Store {
     private let connection: SQLiteConnection
     private let clock: @Sendable () -> Int64
     private let lockDescriptor: Int32
+    private let checkpointer: SQLiteCheckpointer
     private var current: SQLiteTransaction?
 
     /// Opens or makes the database and brings its tables to this program's version.
@@ -19,21 +20,36 @@ public final class SQLiteStore: Store {
     /// - Parameters:
     ///   - path: of the database file; its folder must exist.
     ///   - clock: milliseconds since 1970.
-    public init(path: String, clock: @escaping @Sendable () -> Int64) throws(StoreError) {
+    public convenience init(path: String, clock: @escaping @Sendable () -> Int64) throws(StoreError) {
+        try self.init(path: path, clock: clock, limits: SQLiteCheckpointer.Limits())
+    }
+
+    /// The same, with other lengths of the log at which it is copied.
+    init(
+        path: String, clock: @escaping @Sendable () -> Int64, limits: SQLiteCheckpointer.Limits
+    ) throws(StoreError) {
         // Until all properties are set there is no deinit to close it.
         let lock = try Self.lock(path + ".lock")
         do throws(StoreError) {
             connection = try SQLiteConnection(path: path)
             try SQLiteSchema.migrate(connection)
+            checkpointer = try SQLiteCheckpointer(path: path, limits: limits)
         } catch {
             close(lock)
             throw error
         }
         lockDescriptor = lock
         self.clock = clock
+        connection.countLogPages()
     }
 
-    deinit { close(lockDescriptor) }
+    deinit {
+        checkpointer.stop()
+        close(lockDescriptor)
+    }
+
+    /// Pages of the write-ahead log after the last commit.
+    var logPages: Int { connection.logPages }
 
     private static func lock(_ path: String) throws(StoreError) -> Int32 {
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -55,6 +71,8 @@ public final class SQLiteStore: Store {
 
     public func begin() throws(StoreError) {
         precondition(current == nil, "a transaction is open already")
+        // What fails here loses nothing: the log keeps all.
+        if checkpointer.shouldFinish() { _ = try? connection.checkpoint() }
         // Immediate: the write lock is taken now, so no later statement fails because another writer came first.
         try connection.run("BEGIN IMMEDIATE")
         current = SQLiteTransaction(connection, nowMilliseconds: clock())
@@ -65,6 +83,7 @@ public final class SQLiteStore: Store {
         current = nil
         do throws(StoreError) {
             try connection.run("COMMIT")
+            checkpointer.committed(logPages: connection.logPages)
         } catch {
             if connection.isInTransaction { rollBack() }
             throw error

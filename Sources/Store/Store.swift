@@ -52,6 +52,8 @@ extension Store {
 
 /// What may be read and written within a transaction. It must not be kept beyond the job that it was given to.
 ///
+/// A job whose step failed must fail, too: what that step had begun is undone with the job.
+///
 /// These are steps, not decisions: what to do about a held key is the controller's to decide, from what it reads here
 /// in the same transaction that it then writes in.
 public protocol StoreTransaction: AnyObject {
@@ -108,7 +110,7 @@ public protocol StoreTransaction: AnyObject {
     /// What a token leads to, expired and terminated included; nil when nobody knows it or it was revoked.
     func route(_ token: BearerToken) throws(StoreError) -> Route?
 
-    /// Revokes all tokens of a user for a backend, and adds the order. - Returns: nil for an unknown backend.
+    /// Revokes all tokens of a user for a backend, and adds the order, if there are any. - Returns: nil for an unknown backend.
     func revoke(_ user: String, of backend: BackendID) throws(StoreError) -> Revocation?
 
     /// Tokens for a drone's backends that were revoked after a revision and whose time is not over, oldest first.
@@ -172,6 +174,6 @@ public protocol StoreTransaction: AnyObject {
     /// Deletes backends that terminated earlier, with their history and tokens, at most `limit`. - Returns: how many.
     func deleteBackends(terminatedBefore milliseconds: Int64, limit: Int) throws(StoreError) -> Int
 
-    /// Forgets controllers that have not beaten since, at most `limit`. - Returns: how many.
+    /// Forgets controllers that have not beaten since, and that drones are connected to them, at most `limit`. - Returns: how many.
     func deleteControllers(seenBefore milliseconds: Int64, limit: Int) throws(StoreError) -> Int
 }

@@ -1,16 +1,14 @@
 import Glibc
 
-/// The jobs that wait for the store's thread, and the thread itself.
+/// The jobs that wait for the store's thread.
 ///
-/// Unchecked: everything mutable is touched only with `mutex` held, but `thread`, which is set before anyone else has
-/// the queue and read by the one that joins.
+/// Unchecked: everything mutable is touched only with `mutex` held.
 final class StoreQueue: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let wakeUp = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private let waitingMax: Int
     private var waiting: [any Job] = []
     private var state = State.open
-    private var thread: pthread_t?
 
     private enum State {
         case open
@@ -69,46 +67,6 @@ final class StoreQueue: @unchecked Sendable {
         state = .closed
         pthread_cond_signal(wakeUp)
         pthread_mutex_unlock(mutex)
-    }
-
-    /// Starts the thread. Once.
-    func startThread(_ body: ThreadBody) -> Int32 {
-        precondition(thread == nil, "the store's thread runs already")
-        let context = Unmanaged.passRetained(body)
-        var id = pthread_t()
-        let code = pthread_create(
-            &id, nil,
-            { context in
-                guard let context else { preconditionFailure("pthread_create(3) passes its argument") }
-                Unmanaged<ThreadBody>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        if code == 0 { thread = id } else { context.release() }
-        return code
-    }
-
-    /// Waits for the thread's end. The second call returns at once.
-    func join() {
-        pthread_mutex_lock(mutex)
-        let ended = thread
-        thread = nil
-        pthread_mutex_unlock(mutex)
-        if let ended { pthread_join(ended, nil) }
-    }
-}
-
-/// What the thread runs.
-final class ThreadBody: Sendable {
-    let run: @Sendable () -> Void
-
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-
-    func start(named name: StaticString, queue: StoreQueue) throws(StoreError) {
-        let code = queue.startThread(self)
-        if code != 0 {
-            throw StoreError(
-                .other, message: "cannot start the store's thread \(name): \(String(cString: strerror(code)))")
-        }
     }
 }
 

@@ -26,6 +26,7 @@ public final class StoreThread: Sendable {
     }
 
     private let queue: StoreQueue
+    private let thread = OwnedThread()
     private let counters = Mutex(Counts())
     private let deliver: @Sendable ([@Sendable () -> Void]) -> Void
 
@@ -42,7 +43,7 @@ public final class StoreThread: Sendable {
         self.deliver = deliver
         queue = StoreQueue(waitingMax: Self.waitingMax)
         let opened = Rendezvous()
-        let body = ThreadBody { [self] in
+        try thread.start(named: "plane-store") { [self] in
             let store: any Store
             do throws(StoreError) {
                 store = try open()
@@ -53,11 +54,10 @@ public final class StoreThread: Sendable {
             opened.meet(.success(()))
             run(store)
         }
-        try body.start(named: "plane-store", queue: queue)
         do throws(StoreError) {
             try opened.wait()
         } catch {
-            queue.join()
+            thread.join()
             throw error
         }
     }
@@ -86,7 +86,7 @@ public final class StoreThread: Sendable {
     /// Refuses new jobs, finishes those that wait, closes the store and ends the thread. Not from the store's thread.
     public func stop() {
         queue.close()
-        queue.join()
+        thread.join()
     }
 
     private func run(_ store: any Store) {

@@ -177,7 +177,7 @@ struct RandomSteps {
     }
 
     private mutating func clean() -> Step {
-        let (before, limit) = (milliseconds() / 2, 1 + below(3))
+        let (before, limit) = (Int64(below(3_000)), 1 + below(3))
         return switch below(4) {
         case 0: { tx throws(StoreError) in try tx.deleteTokens(expiredBefore: before, limit: limit) }
         case 1: { tx throws(StoreError) in try tx.deleteBackends(terminatedBefore: before, limit: limit) }
