@@ -9,7 +9,7 @@ final class HTTPConnectCaller: ConnectCaller {
 
     var isGone: Bool { caller.responder.isClientGone }
 
-    func answer(_ response: ConnectResponse) { caller.answer(Answer.json(response)) }
+    func answer(_ response: ConnectResponse) { caller.answer(.json(200, response.jsonBytes)) }
 
     func refuse(_ failure: Failure) { caller.refuse(failure) }
 }
