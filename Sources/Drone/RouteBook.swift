@@ -71,7 +71,8 @@ package struct RouteBook: Equatable, Sendable {
     }
 
     /// The controller said what a token leads to, asked or not. Its lifetime counts from now, when it arrives: the
-    /// controller, which counts from its sending, lets go of it first.
+    /// controller, which counts from its sending, lets go of it first. From its end on the proxy lets no request of the token
+    /// in; what is open then goes on until it ends by itself, is revoked, or its backend ends.
     package mutating func granted(_ grant: RouteGrant, _ reach: Reach, now: BootInstant) -> [Action] {
         let wasAsked = asked.removeValue(forKey: grant.token) != nil
         // An answer that was on its way when the token was revoked.
