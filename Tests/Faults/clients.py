@@ -70,7 +70,8 @@ class Clients:
     def stop(self):
         self.ended.set()
         for thread in self.threads:
-            thread.join(15)
+            if thread.is_alive():  # else the site never came up
+                thread.join(15)
 
     def run(self, draw):
         while not self.ended.wait(draw.uniform(0.02, 0.15)):

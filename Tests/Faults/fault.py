@@ -4,6 +4,8 @@ A fault says of which drones every backend must live through it (`keeps`), of wh
 over (`loses`), and how long after the injection that is (`bound`). Where it says neither, both are well.
 """
 
+import time
+
 from fault_site import EXPIRY, RENEW, SOFT
 
 BOTH = ("one", "two")

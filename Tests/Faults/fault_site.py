@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -111,6 +112,7 @@ class Site:
 
     def __init__(self, kind, seed):
         self.kind = kind
+        self.made = []  # what undoes what was made, newest last
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"plane-faults-{os.getpid()}-", dir=FOLDER))
         self.folder.chmod(0o755)
         self.number, first = self.free_ports()
@@ -130,21 +132,22 @@ class Site:
         self.judge = Judge()
         self.urls = [f"http://127.0.0.1:{port}" for port in ports]
         self.clients = Clients(self.urls, [drone.cluster for drone in self.drones], seed)
-        self.made = []  # what undoes what was made, newest last
 
-    @staticmethod
-    def free_ports():
+    def free_ports(self):
         """A number for names and networks, and the first of a hundred ports that nobody listens on."""
         for number in range(10):
+            claim = socket.socket(socket.AF_UNIX)
             try:
+                claim.bind(f"\0plane-faults-{number}")  # held by no other suite, and given back by its end
                 for offset in (1, 2, 5):
                     with socket.socket() as probe:
                         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed ones do not count
                         probe.bind(("0.0.0.0", 20000 + 100 * number + offset))
             except OSError:
+                claim.close()
                 continue
-            if not pathlib.Path(f"/sys/class/net/pf{number}h0").exists():
-                return number, 20000 + 100 * number
+            self.made.append(claim.close)
+            return number, 20000 + 100 * number
         raise RuntimeError("ports 20000 to 20999 are all in use")
 
     @property
@@ -173,6 +176,8 @@ class Site:
         try:
             self.start()
         except BaseException:
+            print(f"the site did not come up: kept in {self.keep_logs('start')}", file=sys.stderr)
+            print(f"    refused: {self.clients.refusals}", file=sys.stderr)
             self.close()
             raise
         return self
