@@ -9,7 +9,8 @@ import Synchronization
 public final class PostgresListener: Sendable {
     /// Written to when the thread shall end.
     private let wakeUp: Int32
-    private let thread: Mutex<pthread_t?>
+    /// Locked so that two may stop it at a time.
+    private let thread = Mutex(OwnedThread())
 
     /// Starts to listen. Returns at once: a server that cannot be reached is tried again, more and more seldom, until it
     /// can.
@@ -35,20 +36,13 @@ public final class PostgresListener: Sendable {
         }
         wakeUp = ends[1]
         let ear = PostgresEar(url: url, reader: reader, limits: limits, stop: ends[0], hear: hear)
-        let body = ThreadBody { ear.listen() }
-        let context = Unmanaged.passRetained(body)
-        var id = pthread_t()
-        let code = pthread_create(
-            &id, nil,
-            { context in
-                guard let context else { preconditionFailure("pthread_create(3) passes its argument") }
-                Unmanaged<ThreadBody>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-        thread = Mutex(code == 0 ? id : nil)
-        if code != 0 {
-            context.release()
-            throw StoreError(.other, message: "cannot start the listener's thread: \(String(cString: strerror(code)))")
+        do throws(StoreError) {
+            try thread.withLock { thread throws(StoreError) in
+                try thread.start(named: "plane-listener") { ear.listen() }
+            }
+        } catch {
+            close(ends[1])
+            throw error
         }
     }
 
@@ -62,11 +56,7 @@ public final class PostgresListener: Sendable {
         var byte: UInt8 = 0
         // It fails only when the socket is full, and the thread will see that too.
         _ = send(wakeUp, &byte, 1, Int32(MSG_NOSIGNAL))
-        let ended = thread.withLock { thread in
-            defer { thread = nil }
-            return thread
-        }
-        if let ended { pthread_join(ended, nil) }
+        thread.withLock { $0.join() }
     }
 }
 

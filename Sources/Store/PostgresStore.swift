@@ -18,6 +18,7 @@ public final class PostgresStore: Store {
     private let url: PostgresURL
     private let writer: String
     private let limits: PostgresLimits
+    private let clock: (@Sendable () -> Int64)?
     private let images = PostgresImages()
     private var connection: PostgresConnection?
     private var current: PostgresTransaction?
@@ -38,12 +39,15 @@ public final class PostgresStore: Store {
         try self.init(url: url, writer: writer, limits: PostgresLimits())
     }
 
-    /// The same with other limits.
-    package init(url: PostgresURL, writer: String, limits: PostgresLimits) throws(StoreError) {
+    /// The same with other limits, and with a clock in place of the server's, for tests that need to know the time.
+    package init(
+        url: PostgresURL, writer: String, limits: PostgresLimits, clock: (@Sendable () -> Int64)? = nil
+    ) throws(StoreError) {
         precondition(!writer.isEmpty && !writer.contains(" "), "a writer of notices has a name of one word")
         self.url = url
         self.writer = writer
         self.limits = limits
+        self.clock = clock
         let connection = try PostgresConnection.open(url, limits)
         try PostgresSchema.migrate(connection)
         durabilityDoubt = try connection.durabilityDoubt()
@@ -70,7 +74,7 @@ public final class PostgresStore: Store {
         connection.queue(PostgresTransaction.lock)
         do throws(StoreError) {
             let now = try connection.run(PostgresTransaction.clock).integer(0, 0) ?? 0
-            current = PostgresTransaction(connection, nowMilliseconds: now, images: images)
+            current = PostgresTransaction(connection, nowMilliseconds: clock?() ?? now, images: images)
         } catch {
             _ = try? connection.run("ROLLBACK")
             throw error

@@ -21,9 +21,7 @@ import Testing
         for round in 0..<300 {
             // Wall clocks are set back, too.
             time.now += Int64(steps.below(20)) - 5
-            let jobs = (0...steps.below(3)).map { _ in
-                Job(steps: (0...steps.below(4)).map { _ in steps.step() }, fails: steps.below(6) == 0)
-            }
+            let jobs = Self.jobs(&steps)
             let rollsBack = steps.below(8) == 0
             let memory = try run(jobs, in: MemoryStore(database), rollsBack: rollsBack)
             #expect(try run(jobs, in: try #require(sqlite), rollsBack: rollsBack) == memory, "round \(round)")
@@ -35,20 +33,27 @@ import Testing
         }
     }
 
-    private struct Job {
+    struct Job {
         var steps: [RandomSteps.Step]
         /// Whether it fails after its last step, so that all of them are undone.
         var fails: Bool
     }
 
+    /// A few random jobs.
+    static func jobs(_ steps: inout RandomSteps) -> [Job] {
+        (0...steps.below(3)).map { _ in
+            Job(steps: (0...steps.below(4)).map { _ in steps.step() }, fails: steps.below(6) == 0)
+        }
+    }
+
     /// What a job came to.
-    private enum Outcome: Equatable {
+    enum Outcome: Equatable {
         case done([AnyHashable])
         case failed(StoreError.Kind)
     }
 
     /// Runs jobs in one transaction. - Returns: what came of each, and all that the store holds afterwards.
-    private func run(_ jobs: [Job], in store: any Store, rollsBack: Bool) throws -> [Outcome] {
+    func run(_ jobs: [Job], in store: any Store, rollsBack: Bool) throws -> [Outcome] {
         try store.begin()
         var outcomes = jobs.map { job in
             do throws(StoreError) {
@@ -70,7 +75,7 @@ import Testing
 }
 
 /// A clock that a test sets.
-private final class Time: Sendable {
+final class Time: Sendable {
     private let value = Mutex<Int64>(1_000)
     var now: Int64 {
         get { value.withLock { $0 } }

@@ -152,7 +152,8 @@ import Testing
         "A URL that is none is refused without being repeated",
         arguments: [
             "postgres://plane:s3cr3t/x@host/plane", "postgres://plane:s3cr3t@host:port/plane", "postgres://[s3cr3t",
-            "postgres://plane@s3cr3t@host/plane", "postgres://host/plane?s3cr3t=1", "plane.db",
+            "postgres://plane@s3cr3t@host/plane", "postgres://plane:1234/s3cr3t@host/plane",
+            "postgres://host/plane?s3cr3t=1", "plane.db",
         ])
     func malformed(_ text: String) {
         let error = failure { try PostgresURL(text) }
