@@ -6,6 +6,8 @@ struct Campaign {
     let seeds: Int
     let jobs: Int
     let mutant: Mutant?
+    /// The mutant for which schedules are drawn, where its defect is not built in.
+    var favoured: Mutant?
 
     /// What came of it.
     struct Result {
@@ -53,7 +55,7 @@ struct Campaign {
             }
             guard seed < end else { break }
             SeedOfThread.note(seed, job)
-            let outcome = Schedule(seed: seed, mutant: mutant).run()
+            let outcome = Schedule(seed: seed, mutant: mutant, favoured: favoured).run()
             result.counts.add(outcome.counts)
             result.digest ^= outcome.digest &+ seed &* 0x9E37_79B9_7F4A_7C15
             if outcome.violation != nil {

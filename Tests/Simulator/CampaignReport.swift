@@ -41,7 +41,7 @@ struct CampaignReport {
         }
         if let mutant = options.mutant {
             lines.append(
-                result.violations.first.map { "mutant \(mutant.rawValue): caught at seed \($0.seed)" }
+                result.violations.first.map { "mutant \(mutant.rawValue): caught at seed \($0.seed) by \"\($0.violation?.rule.rawValue ?? "")\"" }
                     ?? "mutant \(mutant.rawValue): NOT caught")
         }
         return lines.joined(separator: "\n")
@@ -49,6 +49,7 @@ struct CampaignReport {
 
     private func replay(_ seed: UInt64) -> String {
         "swift run -c release plane-simulator --seed \(seed)" + (options.mutant.map { " --mutant \($0.rawValue)" } ?? "")
+            + (options.favoured.map { " --favour \($0.rawValue)" } ?? "")
     }
 
     private static func row(_ name: String, _ count: Int) -> String {

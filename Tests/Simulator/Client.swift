@@ -83,8 +83,20 @@ final class Client {
     // MARK: Other requests
 
     private func useToken() {
-        guard !tokens.isEmpty else { return }
-        use(world.random.pick(tokens), attempts: 3)
+        guard let token = tokens.randomElement(using: &world.random) else { return }
+        if world.random.happens(500) { stream(token, until: world.now + .seconds(10)) } else { use(token, attempts: 3) }
+    }
+
+    /// A connection that stays open: bytes come again and again until it is cut.
+    private func stream(_ token: Token, until end: Int64) {
+        for machine in site.machines {
+            switch machine.droneHost?.proxy.request(token.token) {
+            case .relayed?, .held?: break
+            case .refused?: return
+            case nil: continue
+            }
+        }
+        if world.now < end { world.after(.milliseconds(400)) { [self] in stream(token, until: end) } }
     }
 
     private func use(_ token: Token, attempts: Int) {

@@ -8,6 +8,8 @@ import Proxy
 final class DroneHost {
     let process: SimulatedProcess
     let proxy: SimulatedProxy
+    /// Whether only its main loop stands still and its proxy's threads go on.
+    var isWedged = false
     private let machine: Machine
     private var drone: Drone?
     private weak var wardenPort: SimulatedWardenPort?
@@ -25,6 +27,7 @@ final class DroneHost {
         made.defects = world.defects
         drone = made
         proxy.onEvent = { [weak self] in self?.drone?.take($0) }
+        proxy.runs = { [weak self] in self.map { $0.process.isRunning || $0.isWedged } ?? false }
         process.deliver { made.start() }
     }
 

@@ -6,6 +6,7 @@ enum Fault: String, CaseIterable {
     case droneStop = "drone stopped"
     case wardenCrash = "warden killed"
     case wardenStop = "warden stopped"
+    case droneWedged = "drone's main loop wedged"
     case droneAndWardenStop = "drone and warden stopped"
     case machineReboot = "machine rebooted"
     case machineSleep = "machine asleep"
@@ -21,6 +22,7 @@ enum Fault: String, CaseIterable {
     case wallClockJump = "wall clock set"
     case backendExit = "backend exits"
     case slowNetwork = "network slow"
+    case orderRepeated = "order repeated"
 
     /// Its place in `allCases`.
     var index: Int {

@@ -73,6 +73,10 @@ final class FaultPlan {
             machine.killWarden()
             undo(after: drawLength() / 4) { machine.startWarden() }
         case .wardenStop: stop(machine.warden?.process, "warden \(machine.index)")
+        case .droneWedged:
+            let host = machine.droneHost
+            host?.isWedged = true
+            stop(host?.process, machine.drone.text) { host?.isWedged = false }
         case .droneAndWardenStop:
             stop(machine.droneHost?.process, machine.drone.text)
             stop(machine.warden?.process, "warden \(machine.index)")
@@ -115,16 +119,19 @@ final class FaultPlan {
             site.network.slowness = world.random.draw(3...40)
             world.trace("network", "is \(site.network.slowness) times as slow")
             undo(after: drawLength()) { [self] in site.network.slowness = 1 }
+        // Brought about where orders arrive.
+        case .orderRepeated: break
         }
     }
 
-    private func stop(_ process: SimulatedProcess?, _ name: String) {
+    private func stop(_ process: SimulatedProcess?, _ name: String, then: @escaping () -> Void = {}) {
         guard let process, process.isAlive else { return }
         world.trace(name, "is stopped")
         process.stop()
         site.network.reconsider()
         undo(after: drawLength()) { [self] in
             world.trace(name, "goes on")
+            then()
             process.resume()
             site.network.reconsider()
         }

@@ -26,8 +26,8 @@ struct Parameters {
     /// Of a thousand notices of a shared store, how many get lost.
     let noticesLostPerMille: Int
 
-    init(_ random: inout SeededRandom, mutant: Mutant?) {
-        isStoreShared = mutant?.needsSharedStore ?? random.happens(400)
+    init(_ random: inout SeededRandom, favoured: Mutant?) {
+        isStoreShared = favoured?.needsSharedStore ?? random.happens(400)
         controllerCount = isStoreShared ? 1 + random.below(3) : 1
         droneCount = 1 + random.below(2)
         keyCount = 2 + random.below(2)
@@ -39,8 +39,8 @@ struct Parameters {
         chaosEnd = .seconds(random.draw(10...25))
         faultInterval = .milliseconds(random.draw(500...3_000))
         var drawn = Fault.allCases.filter { _ in random.happens(350) }
-        if let favoured = mutant?.favouredFaults, !favoured.isEmpty {
-            drawn = drawn.filter { _ in random.happens(500) } + favoured
+        if let faults = favoured?.favouredFaults, !faults.isEmpty {
+            drawn = drawn.filter { random.happens(500) && !faults.contains($0) } + faults
         }
         faults = drawn
         waitReadyPerMille = random.happens(500) ? 300 : 0

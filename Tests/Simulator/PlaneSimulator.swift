@@ -13,14 +13,16 @@ struct PlaneSimulator {
             exit(2)
         }
         SeedOfThread.install()
-        if let seed = options.single { exit(replay(seed, options.mutant)) }
+        if let seed = options.single { exit(replay(seed, options)) }
         exit(await campaign(options))
     }
 
     /// Prints one schedule.
-    private static func replay(_ seed: UInt64, _ mutant: Mutant?) -> Int32 {
+    private static func replay(_ seed: UInt64, _ options: SimulatorOptions) -> Int32 {
         SeedOfThread.note(seed, 0)
-        let outcome = Schedule(seed: seed, mutant: mutant) { print($0) }.run()
+        let outcome = Schedule(
+            seed: seed, mutant: options.mutant, favoured: options.favoured, onLine: { print($0) }
+        ).run()
         print("seed \(seed): \(outcome.counts.steps) steps, digest \(String(outcome.digest, radix: 16))")
         guard let violation = outcome.violation else { return 0 }
         print("VIOLATION of \"\(violation.rule.rawValue)\": \(violation.sentence)")
@@ -31,7 +33,8 @@ struct PlaneSimulator {
         let jobs = options.jobs ?? Int(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         let start = BootInstant.now
         let progress = ProgressLine(total: options.seeds, start: start)
-        let campaign = Campaign(first: options.first, seeds: options.seeds, jobs: jobs, mutant: options.mutant)
+        let campaign = Campaign(
+            first: options.first, seeds: options.seeds, jobs: jobs, mutant: options.mutant, favoured: options.favoured)
         let result = await campaign.run(stopAtFirst: true) { progress.update($0) }
         let report = CampaignReport(result, options, elapsed: BootInstant.now - start, jobs: jobs)
         print(options.isJSON ? report.json : report.text)

@@ -27,9 +27,14 @@ final class Schedule {
     /// How long all may take to end after it was asked to.
     static let endLimit = Int64.seconds(40)
 
-    /// - Parameter onLine: takes the lines of the printed schedule.
-    init(seed: UInt64, mutant: Mutant? = nil, onLine: ((String) -> Void)? = nil) {
-        world = World(seed: seed, mutant: mutant, onLine: onLine)
+    /// - Parameters:
+    ///   - mutant: the defect that is built in.
+    ///   - favoured: the mutant for which the schedule is drawn, also where its defect is not built in.
+    ///   - onLine: takes the lines of the printed schedule.
+    init(
+        seed: UInt64, mutant: Mutant? = nil, favoured: Mutant? = nil, onLine: ((String) -> Void)? = nil
+    ) {
+        world = World(seed: seed, mutant: mutant, favoured: favoured, onLine: onLine)
         site = Site(world)
         faults = FaultPlan(site)
     }

@@ -23,6 +23,8 @@ final class SimulatedLink: LinkPort {
     private var dials = 0
     private var helloSentAt = BootInstant(nanoseconds: 0)
     private var renewalsSentAt: [Int64: BootInstant] = [:]
+    /// Whether the present connection's controller has answered the hello.
+    private var isWelcomed = false
     private var world: World { machine.site.world }
 
     init(_ machine: Machine, _ process: SimulatedProcess, _ onEvent: @escaping (LinkEvent) -> Void) {
@@ -98,6 +100,7 @@ final class SimulatedLink: LinkPort {
     private func opened(_ dial: Int, _ connection: LinkConnection) {
         guard case .dialling(dial) = phase else { return connection.closeByDrone("too late") }
         phase = .open(connection)
+        isWelcomed = false
         renewalsSentAt.removeAll(keepingCapacity: true)
         connection.listenAtDrone { [weak self] in self?.received($0) } onClosed: { [weak self] in self?.lost($0) }
         onEvent(.opened)
@@ -126,15 +129,32 @@ final class SimulatedLink: LinkPort {
         switch message {
         case .welcome(_, let session, let lease, _):
             machine.session = session
+            isWelcomed = true
             acknowledged(sentAt: helloSentAt, lease)
         case .renewed(let sequence):
             if let sent = renewalsSentAt.removeValue(forKey: sequence) {
                 acknowledged(sentAt: sent, machine.site.parameters.lease)
             }
-        case .spawn, .terminate, .inUse, .route, .routeAnswer, .revoke, .stateSaved: break
+        case .spawn, .terminate: repeatLater(message)
+        case .inUse, .route, .routeAnswer, .revoke, .stateSaved: break
         }
         onEvent(.received(message))
         if case .revoke(let tokens) = message { machine.droneHost?.proxy.wasTold(ofRevoked: tokens) }
+    }
+
+    /// Controllers tell an order again when in doubt; here also much later, on another connection and in another session. Only
+    /// to the same process: a new one is ordered nothing that has ended.
+    private func repeatLater(_ order: ControllerMessage) {
+        guard machine.site.parameters.faults.contains(.orderRepeated), !machine.site.isCalm, world.random.happens(300)
+        else { return }
+        world.counts.faults[Fault.orderRepeated.index] += 1
+        world.after(world.random.draw(.milliseconds(1)...(.seconds(12)))) { [weak self, process] in
+            process.deliver { [weak self] in
+                guard let self, isWelcomed, case .open = phase else { return }
+                world.trace(machine.drone.text, "hears again \(order.line)")
+                onEvent(.received(order))
+            }
+        }
     }
 
     private func acknowledged(sentAt sent: BootInstant, _ lease: LeaseTimes) {

@@ -19,6 +19,8 @@ final class SimulatedProxy {
     /// Tokens of which this drone process was told that they are revoked.
     private var revoked: Set<String> = []
     var onEvent: ((ProxyEvent) -> Void)?
+    /// Whether its threads run.
+    var runs: () -> Bool = { false }
     private var world: World { machine.site.world }
 
     init(_ machine: Machine, _ process: SimulatedProcess) {
@@ -73,7 +75,7 @@ final class SimulatedProxy {
 
     /// A request with a token comes, or another byte of an old one.
     func request(_ token: String) -> Outcome {
-        guard process.isRunning else { return .held }
+        guard runs(), !machine.isAsleep else { return .held }
         guard let route = routes[token] else {
             process.deliver { [weak self] in self?.onEvent?(.needRoute(token: token)) }
             return .held

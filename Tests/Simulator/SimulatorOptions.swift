@@ -5,15 +5,16 @@ struct SimulatorOptions {
     var jobs: Int?
     var single: UInt64?
     var mutant: Mutant?
+    var favoured: Mutant?
     var isJSON = false
 
     static let usage = """
-        usage: plane-simulator [--seeds N] [--first S] [--jobs J] [--mutant NAME] [--json]
-               plane-simulator --seed S [--mutant NAME]
+        usage: plane-simulator [--seeds N] [--first S] [--jobs J] [--mutant NAME | --favour NAME] [--json]
+               plane-simulator --seed S [--mutant NAME | --favour NAME]
 
         Runs controller, drone, warden and clients through N schedules of faults under a virtual clock and checks the rules
         of leases after each step. --seed replays one schedule and prints it. --mutant builds one defect in and says at
-        which seed it was caught.
+        which seed it was caught; --favour draws the same schedules without the defect, which must be clean.
 
         exit status: 0 no rule was broken, or the mutant was caught; 1 a rule was broken, or the mutant was not caught;
         2 wrong usage.
@@ -41,6 +42,11 @@ struct SimulatorOptions {
                     throw Problem(sentence: "--mutant needs one of the names that --help lists")
                 }
                 self.mutant = mutant
+            case "--favour":
+                guard let name = rest.popFirst(), let mutant = Mutant(rawValue: name) else {
+                    throw Problem(sentence: "--favour needs one of the names that --help lists")
+                }
+                favoured = mutant
             default: throw Problem(sentence: "\"\(flag)\" is not an option; see --help")
             }
         }

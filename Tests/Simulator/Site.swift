@@ -30,7 +30,7 @@ final class Site {
 
     init(_ world: World) {
         self.world = world
-        parameters = Parameters(&world.random, mutant: world.mutant)
+        parameters = Parameters(&world.random, favoured: world.favoured)
         network = Network(world)
         keys = Array(["red", "green", "blue"].prefix(parameters.keyCount))
         do {

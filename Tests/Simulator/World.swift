@@ -4,7 +4,10 @@ import Model
 /// same seed gives the same schedule.
 final class World {
     let seed: UInt64
+    /// The defect that is built in.
     let mutant: Mutant?
+    /// The mutant for which the schedule is drawn; without its defect it must be clean.
+    let favoured: Mutant?
     var random: SeededRandom
     /// True time, nanoseconds since the schedule began. No part of Plane ever sees it.
     private(set) var now: Int64 = 0
@@ -29,7 +32,8 @@ final class World {
     }
 
     /// - Parameter onLine: takes the lines of the printed schedule; nil prints none, which is faster.
-    init(seed: UInt64, mutant: Mutant?, onLine: ((String) -> Void)? = nil) {
+    init(seed: UInt64, mutant: Mutant?, favoured: Mutant?, onLine: ((String) -> Void)? = nil) {
+        self.favoured = favoured ?? mutant
         self.seed = seed
         self.mutant = mutant
         random = SeededRandom(seed: seed)
