@@ -8,6 +8,8 @@ public final class HTTPServer {
     public struct Limits: Sendable {
         /// Bytes of a request body; more is answered with 413.
         public var bodyByteCountMax = 2 * 1024 * 1024
+        /// Bytes of all bodies that are being received or answered, together; whose body goes beyond it is answered with 503.
+        public var bodyByteCountMaxTogether = 256 * 1024 * 1024
         /// Connections at once; further ones wait in the listener's queue.
         public var connectionCountMax = 1024
         /// From the first byte of a head (on a new connection: from accept) to its last; then 408.
@@ -56,6 +58,8 @@ public final class HTTPServer {
     let limits: Limits
     let handler: Handler
     let refusal: Refusal
+    /// What the connections hold of bodies now.
+    var bodyByteCount = 0
     private var listener: Descriptor?
     private var registration: EventLoop.Registration?
     private var phase = Phase.accepting

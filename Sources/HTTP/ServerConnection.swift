@@ -24,6 +24,10 @@ final class ServerConnection: SocketStreamOwner {
     private var input: [UInt8] = []
     private var layout = RequestLayout()
     private var deadline: TimerToken?
+    /// Bytes of the present request's body. The handler may hold the request until it is answered, so they count until then.
+    private var bodyByteCount = 0 {
+        didSet { server.bodyByteCount += bodyByteCount - oldValue }
+    }
     /// Set by the responder that is owed.
     var onClientGone: (() -> Void)?
 
@@ -115,7 +119,12 @@ final class ServerConnection: SocketStreamOwner {
         guard case .body(var request, var collector, let persistence) = phase else { return }
         // Emptied first, so that the collector is the only owner of its bytes while it appends.
         phase = .finishing
-        switch input.withUnsafeBytes({ collector.consume($0) }) {
+        let step = input.withUnsafeBytes { collector.consume($0) }
+        bodyByteCount = collector.body.count
+        guard server.bodyByteCount <= server.limits.bodyByteCountMaxTogether else {
+            return refuse(503, "The bodies of all requests together are too much for the server now.")
+        }
+        switch step {
         case .incomplete:
             input.removeAll(keepingCapacity: true)
             phase = .body(request, collector, persistence)
@@ -147,6 +156,7 @@ final class ServerConnection: SocketStreamOwner {
     // MARK: Output
 
     func answer(_ response: Response) {
+        bodyByteCount = 0
         guard case .answering(let method, let asked) = phase, let stream else { return }
         onClientGone = nil
         let persistence = server.isClosing || stream.hasPeerFinished ? .close : asked
@@ -171,6 +181,7 @@ final class ServerConnection: SocketStreamOwner {
     }
 
     func startStream(_ head: Response, onClose: @escaping () -> Void) -> StreamWriter {
+        bodyByteCount = 0
         let writer = StreamWriter(stream, onClose: onClose)
         guard case .answering(let method, _) = phase, let stream else {
             writer.ended()
@@ -232,6 +243,7 @@ final class ServerConnection: SocketStreamOwner {
 
     private func leave() {
         stream = nil
+        bodyByteCount = 0
         phase = .finishing
         server.connectionEnded(self)
     }

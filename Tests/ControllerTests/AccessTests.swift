@@ -137,6 +137,27 @@ import Testing
         try await site.stop()
     }
 
+    @Test("An authority with a name is found beside the loop, and one that cannot be found holds nobody up")
+    func names() async throws {
+        let authority = try await TestAuthority(200)
+        // A name to the resolver, which does not mind the letters' case.
+        let url = try HTTPURL("http://LOCALHOST:\(authority.port)/check")
+        let site = try await TestSite { $0.access.forwardAuth = url }
+        while try await site.get("/ctrl/status").status == 502 {}
+        #expect(try await site.get("/ctrl/status").status == 200)
+        #expect(try await authority.next().fields["host"] == "LOCALHOST:\(authority.port)")
+        try await site.stop()
+        authority.stop()
+
+        let nowhere = try HTTPURL("http://nobody.invalid/check")
+        let lost = try await TestSite { $0.access.forwardAuth = nowhere }
+        let reply = try await lost.get("/ctrl/status")
+        #expect(reply.status == 502)
+        #expect(try reply.error().message.contains("nobody.invalid"))
+        #expect(try await lost.get("/pub/health").status == 200)
+        try await lost.stop()
+    }
+
     /// A port on which nobody listens.
     private func freePort() throws -> UInt16 {
         let listener = try Socket.tcpListener(.loopback(0))

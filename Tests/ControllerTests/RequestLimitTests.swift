@@ -24,6 +24,35 @@ import Testing
         try await site.stop()
     }
 
+    @Test("Bodies that are too much together are refused, until others are answered or gone")
+    func bodiesTogether() async throws {
+        let site = try await TestSite { $0.limits.bodyByteCountMaxTogether = 1000 }
+        let head = "POST /ctrl/connect HTTP/1.1\r\nhost: c\r\nconnection: close\r\ncontent-length: 800\r\n\r\n"
+        let part = String(repeating: " ", count: 700)
+        do {
+            let first = try RawClient(port: site.port)
+            try first.send(head + part)
+            // What was there before this answer has been read by then.
+            #expect(try await site.get("/pub/health").status == 200)
+            let second = try RawClient(port: site.port)
+            try second.send(head + part)
+            let refused = try second.readToEnd()
+            #expect(refused.hasPrefix("HTTP/1.1 503 "), "\(refused)")
+            try first.send(String(repeating: " ", count: 100))
+            #expect(try first.readToEnd().hasPrefix("HTTP/1.1 415 "))
+            let third = try RawClient(port: site.port)
+            try third.send(head + part)
+            #expect(try await site.get("/pub/health").status == 200)
+        }
+        // The third is gone without an answer: what it held is free when the server has seen that.
+        while true {
+            let later = try RawClient(port: site.port)
+            try later.send(head + part + String(repeating: " ", count: 100))
+            if try later.readToEnd().hasPrefix("HTTP/1.1 415 ") { break }
+        }
+        try await site.stop()
+    }
+
     @Test("A head that is too long is refused")
     func heads() async throws {
         let site = try await TestSite()
