@@ -283,49 +283,6 @@ struct BackendLifecycleTests {
         #expect(backend.stateSaved(.terminated, now: at(0)) == [.forget])
     }
 
-    @Test("After a restart of the drone a backend is asked again, for as long as its start may take")
-    func adoptionInTime() {
-        var backend = BackendLifecycle(adopting: terms, startupDeadline: at(60), now: at(30))
-        #expect(backend.status == .waiting)
-        #expect(backend.resumed() == [.holdRequests, .startProbing])
-        _ = backend.stateSaved(.waiting, now: at(31))
-        #expect(backend.nextWake == at(60))
-        #expect(backend.tick(now: at(60)).contains(.askTerminate(.hard)))
-    }
-
-    @Test("Past its startup deadline an adopted backend has time until the controller says whether it ever was ready")
-    func adoptionAfterDeadline() {
-        var backend = BackendLifecycle(adopting: terms, startupDeadline: at(60), now: at(61))
-        #expect(backend.status == .waiting)
-        #expect(backend.resumed() == [.holdRequests, .startProbing])
-        #expect(backend.nextWake == nil)
-        #expect(backend.tick(now: at(9_999)) == [])
-        var answering = backend
-        #expect(answering.answered() == [.stopProbing, .admitRequests, .report(BackendState(.ready))])
-
-        var busy = backend
-        #expect(busy.stateSaved(.ready, now: at(100)) == [.stopProbing, .admitRequests])
-        #expect(busy.status == .ready && busy.unsavedState == nil)
-
-        backend.probeFailed("connect was refused")
-        #expect(backend.stateSaved(.waiting, now: at(100)) == [])
-        #expect(backend.nextWake == at(160))
-        #expect(backend.tick(now: at(160)).contains(.askTerminate(.hard)))
-        #expect(backend.state.reason == .startupTimeout)
-        #expect(backend.state.message?.contains("connect was refused") == true)
-    }
-
-    @Test("What a warden lists while it still makes it, and then refuses, is over", arguments: [true, false])
-    func refusedAfterListing(adopted: Bool) {
-        var late =
-            adopted
-            ? BackendLifecycle(adopting: terms, startupDeadline: at(60), now: at(61)) : backend(.starting)
-        _ = late.listed()
-        #expect(late.status == .waiting)
-        _ = late.refused("its lease had ended")
-        #expect(late.status == .terminated && late.state.endReason == .startFailed)
-    }
-
     @Test("What a warden's list does not have is over; what it has is asked to end again")
     func reconcilesWithList() {
         for status in [BackendStatus.starting, .waiting, .ready] {

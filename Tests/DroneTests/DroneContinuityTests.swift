@@ -129,4 +129,54 @@ struct DroneContinuityTests {
         let backend = try BackendID("demo1")
         try site.wait(for: "forget") { site.warden.requests.contains(.forget(backend)) }
     }
+
+    @Test("A restarted drone finds its backends, and ends those that the controller does not keep")
+    func adoption() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        for name in ["demo1", "demo2"] { site.order(name) }
+        try site.wait(for: "ready") {
+            ["demo1", "demo2"].allSatisfy { site.controller.states(of: $0).last?.status == .ready }
+        }
+        site.controller.keep = ["demo1"]
+        try site.startDrone()
+        try site.wait(for: "second hello") { site.controller.hellos.count == 2 }
+        #expect(site.controller.hellos[1].backends.map(\.backend) == ["demo1", "demo2"])
+        #expect(site.controller.hellos[1].backends.allSatisfy { $0.fencingToken == 7 })
+        #expect(site.controller.hellos[0].process != site.controller.hellos[1].process)
+        let second = try BackendID("demo2")
+        try site.wait(for: "the second's end") { site.warden.requests.contains(.forget(second)) }
+        #expect(site.controller.states(of: "demo2").last?.reason == .lost)
+
+        site.controller.send(.route(site.grant("token", "demo1")))
+        #expect(try site.get("/token/").status == 200)
+        #expect(site.warden.sandboxes.count == 1)
+    }
+
+    @Test("States that were not confirmed are told again, also over a new connection")
+    func statesAreToldAgain() throws {
+        let site = try TestSite()
+        defer { site.end() }
+        try site.startDrone()
+        try site.wait(for: "welcome") { site.drone?.welcome == .received }
+        site.controller.silent = [.states]
+        site.order("demo1")
+        try site.wait(for: "ready") { site.controller.states(of: "demo1").last?.status == .ready }
+        func told() -> Int {
+            site.controller.messages.count {
+                $0 == .state(backend: "demo1", fencingToken: 7, state: BackendState(.ready))
+            }
+        }
+        try site.wait(for: "told twice") { told() >= 2 }
+        site.controller.cut()
+        let before = told()
+        try site.wait(for: "told over the next connection") { told() > before }
+        #expect(site.controller.hellos.last?.backends.first?.state.status == .ready)
+        site.controller.silent = []
+        site.controller.send(.terminate(backend: "demo1", kind: .hard, reason: .external))
+        let backend = try BackendID("demo1")
+        try site.wait(for: "forget") { site.warden.requests.contains(.forget(backend)) }
+    }
 }
