@@ -64,6 +64,8 @@ final class DroneOrders {
 
     /// Tokens were revoked.
     func revoked(_ revocation: Revocation) {
+        // Where there was nothing to revoke, the revision is that of an order of somebody else's, which is still to be told.
+        if revocation.tokens.isEmpty { return seen(revocation.revision, of: revocation.drone) }
         send(revoked: revocation.tokens, to: revocation.drone)
         advance(revocation.drone, to: revocation.revision)
     }
