@@ -66,7 +66,7 @@ enum ListedDrones {
             var state = try reader.string("state") ?? "?"
             if try reader.bool("draining") == true {
                 state += ", draining"
-                if let seconds = try reader.integer("drain_ends_in_seconds", in: 0...Int64.max) {
+                if let seconds = try reader.integer("drain_ends_in_seconds", in: 0...Int64.max), seconds > 0 {
                     state += " (\(ElapsedTime.age(seconds: seconds)) left)"
                 }
             }
