@@ -169,7 +169,8 @@ final class ConnectDesk {
     /// here; if not, the controller that has its link brings it the order, and it asks for the token.
     private func settle(_ visitor: Visitor, _ connected: ConnectOutcome.Connected) {
         let backend = connected.backend
-        guard controller.sessions.holds(backend.spec.drone, backend.session) else {
+        let isHeld = controller.sessions.holds(backend.spec.drone, backend.session)
+        guard isHeld || controller.defects.contains(.placementUnchecked) else {
             // Its drone was given up while the job waited: what was promised is lost, and the end comes before the next
             // attempt's job; or this controller has not yet heard of the session.
             return renew(visitor, .droneSilent(backend.spec.drone, backend.id))

@@ -65,19 +65,33 @@ struct ConnectJob: Sendable {
         _ config: SpawnConfig, _ store: any StoreTransaction
     ) throws(StoreError) -> ConnectOutcome {
         var shortlist = Placement.Shortlist(size: bestOf, reasons)
-        for var candidate in candidates where !shortlist.isComplete {
-            let row = try store.drone(candidate.drone)
-            if defects.contains(.placementUnchecked), let session = row?.session { candidate.session = session }
+        for candidate in candidates where !shortlist.isComplete {
+            var row = try store.drone(candidate.drone)
+            if defects.contains(.placementUnchecked) { row?.session = candidate.session }
             shortlist.add(candidate, row)
         }
         guard let best = shortlist.best else {
             return shortlist.isViewOld ? .viewOld(.noDrone(shortlist.refusal)) : .refused(.noDrone(shortlist.refusal))
         }
-        guard let backend = try store.insert(spec(config, cluster, best), under: best.session) else {
+        let spec = spec(config, cluster, best)
+        guard let backend = try store.insert(spec, under: best.session) else {
+            if defects.contains(.placementUnchecked) { return .connected(unplaced(spec, best.session)) }
             // The row was read in this transaction, so only a store that breaks its promise comes here.
             return .viewOld(.noDrone(shortlist.refusal))
         }
         return .connected(try grant(backend, .spawned, store))
+    }
+
+    /// What whoever does not look would take for granted.
+    private func unplaced(_ spec: BackendSpec, _ session: SessionNumber) -> ConnectOutcome.Connected {
+        let backend = BackendRow(
+            spec: spec, fencingToken: FencingToken(1), session: session, revision: 0, state: BackendState(.scheduled),
+            desiredEnd: nil, createdMilliseconds: 0, changedMilliseconds: 0)
+        let token = TokenRow(
+            token: secrets.token, backend: spec.id, user: nil, auth: "{}", secret: secrets.secret,
+            expiresMilliseconds: ControllerConfiguration.tokenLifetimeMilliseconds)
+        let grant = RouteGrant(.dynamic(token, backend), nowMilliseconds: 0)
+        return ConnectOutcome.Connected(backend: backend, grant: grant, origin: .spawned)
     }
 
     private func spec(_ config: SpawnConfig, _ cluster: ClusterName, _ place: Placement.Candidate) -> BackendSpec {

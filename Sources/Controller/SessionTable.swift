@@ -195,11 +195,11 @@ package struct SessionTable {
     }
 
     package mutating func renew(_ name: DroneName, link: LinkID, now: BootInstant) -> Renewal {
-        guard let drone = drones[name], case .linked(link) = drone.line, let session = drone.row.session else {
-            return .superseded
-        }
+        guard let drone = drones[name], case .linked(link) = drone.line else { return .superseded }
+        if defects.contains(.renewalRevivesExpired), drone.row.session == nil || isOver(drone, now) { return .renewed }
+        guard let session = drone.row.session else { return .superseded }
         if sharing == .shared { return .toRecord(session) }
-        if isOver(drone, now), !defects.contains(.renewalRevivesExpired) { return .expired }
+        if isOver(drone, now) { return .expired }
         drones[name]?.observedAt = now
         return .renewed
     }
@@ -258,8 +258,9 @@ package struct SessionTable {
         guard let drone = drones[over.drone], drone.row.session == over.session else { return nil }
         drones[over.drone]?.row.session = nil
         drones[over.drone]?.end = .none
-        drones[over.drone]?.line = .none
         cachedView = nil
+        if defects.contains(.renewalRevivesExpired) { return nil }
+        drones[over.drone]?.line = .none
         return drone.line.link
     }
 
