@@ -195,18 +195,26 @@ extension Executable {
         }
     }
 
+    /// Whether a text may name a variable: in JSON, in policies and on the command line alike, what a shell takes for one.
+    public static func isVariableName(_ name: some StringProtocol) -> Bool {
+        guard let first = name.utf8.first, !(48...57).contains(first) else { return false }
+        return name.utf8.allSatisfy { byte in
+            Name.isLowerOrDigit(byte) || (65...90).contains(byte) || byte == 95
+        }
+    }
+
     private static func check(environment: [String: String], field: String) throws(RequestProblem) {
         for (name, text) in environment.sorted(by: { $0.key < $1.key }) {
             if reservedEnvironment.contains(name) {
                 throw .value(
                     InvalidValue(field: "\(field).\(name)", problem: "is set by Plane itself; choose another name"))
             }
-            if name.isEmpty || name.utf8.contains(UInt8(ascii: "=")) || name.utf8.contains(0) {
+            guard isVariableName(name) else {
                 throw .value(
                     InvalidValue(
                         field: field,
-                        problem: "\"\(name.prefix(80))\" is not a variable's name; it must not be empty or contain = "
-                            + "or a zero byte"))
+                        problem: "\"\(name.prefix(80))\" is not a variable's name; use A-Z a-z 0-9 and _, not "
+                            + "beginning with a digit"))
             }
             if text.utf8.contains(0) {
                 throw .value(InvalidValue(field: "\(field).\(name)", problem: "contains a zero byte"))

@@ -5,7 +5,7 @@ enum EnvironmentFlag {
     static func parse(_ arguments: Arguments, _ flag: Flag) throws(UsageError) -> [(name: String, value: String)] {
         var variables: [(String, String)] = []
         for text in arguments.all(flag) {
-            guard let equals = text.firstIndex(of: "="), isName(text[..<equals]) else {
+            guard let equals = text.firstIndex(of: "="), Executable.isVariableName(text[..<equals]) else {
                 throw arguments.wrong("\(flag.name) \(text): write NAME=VALUE, the name of A-Z a-z 0-9 and _")
             }
             let name = String(text[..<equals])
@@ -15,12 +15,5 @@ enum EnvironmentFlag {
             variables.append((name, String(text[text.index(after: equals)...])))
         }
         return variables
-    }
-
-    private static func isName(_ text: Substring) -> Bool {
-        guard let first = text.utf8.first, !(48...57).contains(first) else { return false }
-        return text.utf8.allSatisfy { byte in
-            (65...90).contains(byte) || (97...122).contains(byte) || (48...57).contains(byte) || byte == 95
-        }
     }
 }

@@ -45,7 +45,7 @@ import Testing
     @Test("What is written for the command line reads back the same")
     func encodingRoundTrip() throws {
         var spawn = SpawnConfig(
-            executable: Executable(image: try ImageName("python-repl"), environment: ["A": "ü"]))
+            executable: Executable(image: try ImageName("python-repl"), environment: ["A": "ü", "_b_D1": ""]))
         spawn.executable.limits.memoryBytes = 1 << 20
         spawn.id = try BackendID("x")
         spawn.cluster = try ClusterName("a.b:1")
@@ -119,7 +119,10 @@ import Testing
             .executable(422, "env", #""env":[]"#), .executable(422, "env.A", #""env":{"A":1}"#),
             .executable(400, "env.PORT", #""env":{"PORT":"1"}"#),
             .executable(400, "env.SESSION_BACKEND_FENCING_TOKEN", #""env":{"SESSION_BACKEND_FENCING_TOKEN":"1"}"#),
-            .executable(400, "env", #""env":{"A=B":"1"}"#), .executable(400, "env.A", #""env":{"A":"\u0000"}"#),
+            .executable(400, "env", #""env":{"A=B":"1"}"#), .executable(400, "env", #""env":{"1A":"1"}"#),
+            .executable(400, "env", #""env":{"":"1"}"#), .executable(400, "env", #""env":{"Ä":"1"}"#),
+            .executable(400, "env", #""env":{"a.b":"1"}"#), .executable(400, "env", #""env":{"A\u0000":"1"}"#),
+            .executable(400, "env.A", #""env":{"A":"\u0000"}"#),
             .executable(400, "env", #""env":{"A":"\#(String(repeating: "k", count: 32 * 1024))"}"#),
             .executable(400, "resource_limits.memory_limit_bytes", #""resource_limits":{"memory_limit_bytes":0}"#),
             .executable(422, "resource_limits.cpu_period", #""resource_limits":{"cpu_period":"1s"}"#),

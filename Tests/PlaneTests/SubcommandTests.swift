@@ -24,7 +24,10 @@ struct SubcommandTests {
             (["run"], "plane run needs --image NAME or --rootfs DIR"),
             (["run", "--image", "a", "--rootfs", "/"], "--image and --rootfs exclude each other"),
             (["run", "--rootfs", "/"], "with --rootfs a command is needed: plane run --rootfs DIR -- COMMAND…"),
-            (["run", "--image", "a", "--env", "1A=b"], "--env 1A=b: write NAME=VALUE, the name of A-Z a-z 0-9 and _"),
+            (
+                ["run", "--image", "a", "--env", "1A=b"],
+                "--env 1A=b: write NAME=VALUE, the name of A-Z a-z 0-9 and _"
+            ),
             (["run", "--image", "a", "--env", "PORT=1"], "--env PORT: is set by Plane itself"),
             (["run", "--image", "a", "--workdir", "x"], "--workdir x: write an absolute path inside the image"),
             (["dev", "--port", "70000"], "--port 70000: write a whole number from 0 to 65535"),
