@@ -13,3 +13,9 @@ static inline int plane_sqlite_refuse_quoted_strings(sqlite3 *d) {
     if (result == SQLITE_OK) result = sqlite3_db_config(d, SQLITE_DBCONFIG_DQS_DDL, 0, &off);
     return result;
 }
+
+// sqlite3_config is variadic, too. Without statistics of its memory, which nobody reads, SQLite takes no lock for each
+// allocation. It answers SQLITE_MISUSE, and changes nothing, when the library is in use already.
+static inline int plane_sqlite_keep_no_memory_statistics(void) {
+    return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}

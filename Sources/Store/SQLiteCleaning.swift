@@ -5,8 +5,8 @@ extension SQLiteTransaction {
     func deleteTokens(expiredBefore milliseconds: Int64, limit: Int) throws(StoreError) -> Int {
         try delete(
             """
-            DELETE FROM token WHERE token IN (
-                SELECT token FROM token WHERE expires_ms < ? ORDER BY expires_ms, token LIMIT ?)
+            DELETE FROM token WHERE number IN (
+                SELECT number FROM token WHERE expires_ms < ? ORDER BY expires_ms, token LIMIT ?)
             """, before: milliseconds, limit)
     }
 

@@ -1,6 +1,9 @@
 internal import CSQLite
 import Glibc
 
+/// Once in the process, before its first connection. If somebody else uses the library already, it stays as it is.
+private let libraryConfiguration: Int32 = plane_sqlite_keep_no_memory_statistics()
+
 /// An open database file and its prepared statements. Used by one thread.
 final class SQLiteConnection {
     private let database: OpaquePointer
@@ -18,6 +21,7 @@ final class SQLiteConnection {
         }
         // Before SQLite opens it: closing any descriptor of the file drops all POSIX locks of the process on it.
         close(descriptor)
+        _ = libraryConfiguration
         var handle: OpaquePointer?
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let code = sqlite3_open_v2(path, &handle, flags, nil)

@@ -22,15 +22,18 @@ extension SQLiteTransaction {
         return rows
     }
 
-    func greet(_ greeting: DroneGreeting, by controller: ControllerName) throws(StoreError) -> DroneRow {
+    func greet(
+        _ greeting: DroneGreeting, by controller: ControllerName, leaseMilliseconds: Int64
+    ) throws(StoreError) -> DroneRow {
         var session = try session(of: greeting.name)
         if session == nil { session = try nextSession() }
         var statement = try connection.statement(
             """
             INSERT INTO drone (name, cluster, pool, version, process, machine, capacity_memory_bytes,
-                capacity_cpu_millis, session, renewals, controller, revision, seen_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, 0, ?)
-            ON CONFLICT (name) DO UPDATE SET cluster = excluded.cluster, pool = excluded.pool,
+                capacity_cpu_millis, session, renewals, controller, revision, lease_ms, seen_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, 0, ?, ?)
+            ON CONFLICT (name) DO UPDATE SET
+                lease_ms = iif(session IS NULL, excluded.lease_ms, max(lease_ms, excluded.lease_ms)), cluster = excluded.cluster, pool = excluded.pool,
                 version = excluded.version, process = excluded.process, machine = excluded.machine,
                 capacity_memory_bytes = excluded.capacity_memory_bytes,
                 capacity_cpu_millis = excluded.capacity_cpu_millis, session = excluded.session,
@@ -45,6 +48,7 @@ extension SQLiteTransaction {
         try statement.bind(greeting.capacity)
         try statement.bind(session)
         try statement.bind(controller.text)
+        try statement.bind(leaseMilliseconds)
         try statement.bind(nowMilliseconds)
         try statement.run()
         try setImages(greeting.images, of: greeting.name)

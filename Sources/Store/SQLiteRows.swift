@@ -115,7 +115,7 @@ extension SQLiteStatement {
 
     /// Reads a row of `SELECT d.*, i.images FROM drone d … drone_images i`.
     borrowing func droneRow() throws(StoreError) -> DroneRow {
-        let images = try StoredText.images(parsing: text(18) ?? "[]")
+        let images = try StoredText.images(parsing: text(19) ?? "[]")
         let willingness: Willingness = integer(12) == 0 ? .accepting : .draining(endAtMilliseconds: integer(13))
         return try StoredText.checked { () throws(InvalidValue) in
             DroneRow(
@@ -125,7 +125,7 @@ extension SQLiteStatement {
                     images: images, capacity: amount(from: 6)),
                 session: integer(8).map(SessionNumber.init), renewals: integer(9) ?? 0,
                 controller: try text(10).map { text throws(InvalidValue) in try ControllerName(text) },
-                revision: integer(11) ?? 0, willingness: willingness, backendCount: integer(14) ?? 0,
+                leaseMilliseconds: integer(18) ?? 0, revision: integer(11) ?? 0, willingness: willingness, backendCount: integer(14) ?? 0,
                 promised: amount(from: 15), seenMilliseconds: integer(17) ?? 0)
         }
     }

@@ -49,7 +49,8 @@ extension SQLiteSchema {
             backend_count INTEGER NOT NULL DEFAULT 0 CHECK (backend_count >= 0),
             promised_memory_bytes INTEGER NOT NULL DEFAULT 0 CHECK (promised_memory_bytes >= 0),
             promised_cpu_millis INTEGER NOT NULL DEFAULT 0 CHECK (promised_cpu_millis >= 0),
-            seen_ms INTEGER NOT NULL
+            seen_ms INTEGER NOT NULL,
+            lease_ms INTEGER NOT NULL DEFAULT 0
         ) STRICT, WITHOUT ROWID;
 
         CREATE TABLE drone_images (
