@@ -10,6 +10,7 @@ final class PostgresConnection {
     private let handle: OpaquePointer
     private let url: PostgresURL
     private let answerMilliseconds: Int64
+    private let interrupt: Int32?
     /// Statements that the server has parsed, by their text, and the names it knows them by.
     private var prepared: [String: String] = [:]
     /// Names ever given; none is given twice.
@@ -30,14 +31,18 @@ final class PostgresConnection {
     ///   - connectMilliseconds: longest wait until the server lets us in. The look-up of its name is not counted: that has
     ///     the resolver's own limit.
     ///   - answerMilliseconds: longest wait for any answer; then the connection is given up.
-    init(_ url: PostgresURL, connectMilliseconds: Int64, answerMilliseconds: Int64) throws(StoreError) {
+    ///   - interrupt: a descriptor that ends every wait when it is readable, as if the time were over; nil for none.
+    init(
+        _ url: PostgresURL, connectMilliseconds: Int64, answerMilliseconds: Int64, interrupt: Int32? = nil
+    ) throws(StoreError) {
         self.url = url
+        self.interrupt = interrupt
         self.answerMilliseconds = answerMilliseconds
         guard let handle = Self.start(url) else {
             throw StoreError(.other, message: "no memory for a connection to \(url)")
         }
         do throws(StoreError) {
-            try Self.connect(handle, url, until: MonotonicTime.now + connectMilliseconds)
+            try Self.connect(handle, url, until: MonotonicTime.now + connectMilliseconds, unless: interrupt)
         } catch {
             plane_PQfinish(handle)
             throw error
@@ -152,7 +157,7 @@ final class PostgresConnection {
             let isBusy = plane_PQisBusy(handle) == 1
             if flushed <= 0 && !isBusy { break }
             let events = Int16(flushed == 1 ? POLLIN | POLLOUT : POLLIN)
-            guard MonotonicTime.wait(for: events, on: plane_PQsocket(handle), until: deadline) else {
+            guard MonotonicTime.wait(for: events, on: plane_PQsocket(handle), until: deadline, unless: interrupt) else {
                 throw StoreError(.busy, message: "\(url) did not answer within \(answerMilliseconds) ms")
             }
             if plane_PQconsumeInput(handle) == 0 { break }
@@ -197,7 +202,7 @@ extension PostgresConnection {
     }
 
     private static func connect(
-        _ handle: OpaquePointer, _ url: PostgresURL, until deadline: Int64
+        _ handle: OpaquePointer, _ url: PostgresURL, until deadline: Int64, unless interrupt: Int32?
     ) throws(StoreError) {
         // Before anything has been polled it counts as waiting to write.
         var step = PLANE_PGRES_POLLING_WRITING
@@ -206,7 +211,8 @@ extension PostgresConnection {
                 throw unreachable(handle, url)
             }
             let events = step == PLANE_PGRES_POLLING_READING ? POLLIN : POLLOUT
-            guard MonotonicTime.wait(for: Int16(events), on: plane_PQsocket(handle), until: deadline) else {
+            guard MonotonicTime.wait(for: Int16(events), on: plane_PQsocket(handle), until: deadline, unless: interrupt)
+            else {
                 throw StoreError(.busy, message: "cannot connect to \(url): it did not answer in time")
             }
             step = Int(plane_PQconnectPoll(handle))

@@ -51,7 +51,7 @@ public final class PostgresListener: Sendable {
         close(wakeUp)
     }
 
-    /// Ends the thread, within the time of one attempt to connect. The second call returns at once.
+    /// Ends the thread, whatever it waits for. The second call returns at once.
     public func stop() {
         var byte: UInt8 = 0
         // It fails only when the socket is full, and the thread will see that too.
@@ -99,7 +99,7 @@ private final class PostgresEar: Sendable {
     private func connect() throws(StoreError) -> PostgresConnection {
         var limits = limits
         limits.answer = limits.ping
-        let connection = try PostgresConnection.open(url, limits)
+        let connection = try PostgresConnection.open(url, limits, interrupt: stop)
         _ = try connection.run("LISTEN \(PostgresNotices.channel)")
         // What came before is not heard any more.
         hear([.missed])

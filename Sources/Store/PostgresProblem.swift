@@ -29,8 +29,8 @@ extension PostgresResult {
             switch sqlState.prefix(2) {
             // Connections, and a server that stops, starts, ends a session or may not be written to.
             case "08", "57", "25": .busy
-            // Too many connections are not for ever; a full disk or memory may be.
-            case "53": sqlState == "53300" ? .busy : .full
+            // Too many connections or too little memory are not for ever; a full disk may be.
+            case "53": sqlState == "53100" ? .full : .busy
             case "54": .full
             case "23": .conflict
             default: .other

@@ -1,9 +1,11 @@
 /// Makes a connection one of Plane's.
 extension PostgresConnection {
     /// Connects, and sets what holds for all transactions. - Throws: also when the database is not one to write to.
-    static func open(_ url: PostgresURL, _ limits: PostgresLimits) throws(StoreError) -> PostgresConnection {
+    static func open(
+        _ url: PostgresURL, _ limits: PostgresLimits, interrupt: Int32? = nil
+    ) throws(StoreError) -> PostgresConnection {
         let connection = try PostgresConnection(
-            url, connectMilliseconds: limits.connect, answerMilliseconds: limits.answer)
+            url, connectMilliseconds: limits.connect, answerMilliseconds: limits.answer, interrupt: interrupt)
         let state = try connection.run(
             "SELECT current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only')")
         guard state.text(0, 0) == "UTF8" else {

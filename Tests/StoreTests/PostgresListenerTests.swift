@@ -84,13 +84,45 @@ import Testing
         #expect(ear.waits(for: [.missed]))
     }
 
-    @Test("A listener whose server cannot be reached stops when it is told to")
-    func stopsWithoutServer() throws {
-        let listener = try PostgresListener(url: PostgresURL("postgres:///plane?host=/nonexistent"), reader: "co-1") {
-            _ in
+    @Test("A listener stops when it is told to, also while it waits for a server that never answers")
+    func stops() throws {
+        let away = try PostgresListener(url: PostgresURL("postgres:///plane?host=/nonexistent"), reader: "co-1") { _ in
         }
-        listener.stop()
+        away.stop()
+        // It takes connections and says nothing.
+        let mute = try MuteServer()
+        var limits = PostgresLimits()
+        limits.connect = 24 * 3600 * 1000
+        let waiting = try PostgresListener(url: mute.url, reader: "co-1", limits: limits) { _ in }
+        mute.takeOne()
+        waiting.stop()
     }
+}
+
+/// A socket where a PostgreSQL server could be.
+private final class MuteServer {
+    let url: PostgresURL
+    private let folder = TemporaryFolder()
+    private let descriptor: Int32
+
+    init() throws {
+        url = try PostgresURL("postgres:///plane?host=\(folder.path)&user=postgres")
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: folder.file(".s.PGSQL.5432").utf8) }
+        let code = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        try #require(code == 0 && listen(descriptor, 5) == 0)
+    }
+
+    deinit { close(descriptor) }
+
+    /// Waits until somebody connects, and keeps it.
+    func takeOne() { _ = accept(descriptor, nil, nil) }
 }
 
 /// A listener and what it heard.
