@@ -107,7 +107,7 @@ class Drone:
 class Site:
     """A context manager that leaves nothing behind but, after a failure, its logs.
 
-    - kind: "sqlite", with one controller on a file system of 16 MiB, or "postgres", with two controllers on one server.
+    - kind: "sqlite", with one controller on a file system of its own, or "postgres", with two controllers on one server.
     """
 
     def __init__(self, kind, seed):
@@ -188,7 +188,8 @@ class Site:
     def start(self):
         self.database.mkdir(mode=0o700)
         if self.kind == "sqlite":
-            options = ["-t", "tmpfs", "-o", "size=16m,mode=700"]
+            # Room for the write-ahead log, which is begun anew when it has 64 MiB, and for the database.
+            options = ["-t", "tmpfs", "-o", "size=160m,mode=700"]
             subprocess.run(["mount", *options, "plane-faults", str(self.database)], check=True)
             self.made.append(lambda: subprocess.run(["umount", str(self.database)], check=True))
         os.chown(self.database, USER, USER)

@@ -15,10 +15,15 @@ class DiskFilled(Fault):
     kinds = ("sqlite",)
 
     def inject(self):
+        with open(self.site.database / "filler", "wb", buffering=0) as filler:
+            for size in (1 << 20, 4096):
+                self.fill(filler, bytes(size))
+
+    @staticmethod
+    def fill(filler, block):
         try:
-            with open(self.site.database / "filler", "wb", buffering=0) as filler:
-                while True:
-                    filler.write(bytes(4096))
+            while filler.write(block) == len(block):
+                pass
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
