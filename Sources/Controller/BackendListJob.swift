@@ -39,7 +39,7 @@ struct BackendListJob: Sendable {
         image = try query.checked("image") { (text, field) throws(InvalidValue) in try ImageName(text, field: field) }
     }
 
-    func run(_ store: any StoreTransaction) throws(StoreError) -> Page {
+    func run(_ store: any StoreTransaction, scannedMax: Int = Self.scannedMax) throws(StoreError) -> Page {
         let isFiltered = drone != nil || cluster != nil || image != nil
         let batch = isFiltered ? Self.batch : limit
         var page = Page(rows: [], next: after, nowMilliseconds: store.nowMilliseconds)
@@ -57,7 +57,7 @@ struct BackendListJob: Sendable {
                 return page
             }
             scanned += rows.count
-        } while scanned < Self.scannedMax
+        } while scanned < scannedMax
         return page
     }
 
