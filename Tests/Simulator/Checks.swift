@@ -235,6 +235,9 @@ final class Checks {
         }
     }
 
+    /// The last connects that were granted.
+    func latest(_ count: Int) -> [Acknowledged] { Array(acknowledged.suffix(count)) }
+
     /// In the calm: what the store says is revoked leads nowhere on any drone. - Returns: a token that does.
     func revokedRoute() -> String? {
         guard !revocations.isEmpty else { return nil }

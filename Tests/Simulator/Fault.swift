@@ -17,6 +17,7 @@ enum Fault: String, CaseIterable {
     case controllerIsolated = "controller cut off from drones"
     case storeUnreachable = "store unreachable for one"
     case storeDown = "store down"
+    case storeSlow = "store slow"
     case jobLost = "job lost"
     case jobUncertain = "job done, reported failed"
     case wallClockJump = "wall clock set"

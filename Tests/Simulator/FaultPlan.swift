@@ -33,6 +33,7 @@ final class FaultPlan {
         site.network.unblockAll()
         site.network.slowness = 1
         site.store.isDown = false
+        site.store.slowness = 1
         site.store.lostPerMille = 0
         site.store.uncertainPerMille = 0
     }
@@ -104,6 +105,10 @@ final class FaultPlan {
             world.trace("store", "is down")
             site.store.isDown = true
             undo(after: drawLength()) { [self] in site.store.isDown = false }
+        case .storeSlow:
+            site.store.slowness = world.random.draw(5...100)
+            world.trace("store", "is \(site.store.slowness) times as slow")
+            undo(after: drawLength()) { [self] in site.store.slowness = 1 }
         case .jobLost:
             site.store.lostPerMille = 200
             undo(after: drawLength()) { [self] in site.store.lostPerMille = 0 }

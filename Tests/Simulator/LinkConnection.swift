@@ -36,6 +36,8 @@ final class LinkConnection {
     private let server: End
     private var onDroneMessage: ((ControllerMessage) -> Void)?
     private var onControllerMessage: ((DroneMessage) -> Void)?
+    /// Told of what was sent to the drone and never arrives.
+    var onLost: ((ControllerMessage) -> Void)?
 
     /// - Parameter silenceLimit: after how long without a sign of the other end one gives it up, nanoseconds.
     init(
@@ -92,7 +94,7 @@ final class LinkConnection {
     }
 
     private func put(_ item: Item, _ end: End) {
-        guard end.isOpen else { return }
+        guard end.isOpen else { return lose(item) }
         end.incoming.append(item)
         end.lastArrival = max(end.lastArrival, world.now + network.delay())
         world.at(end.lastArrival) { [self] in arrive(end) }
@@ -123,8 +125,13 @@ final class LinkConnection {
         closed?(reason)
     }
 
+    private func lose(_ item: Item) {
+        if case .toDrone(let message) = item { onLost?(message) }
+    }
+
     private func shut(_ end: End) {
         end.isOpen = false
+        for item in end.incoming { lose(item) }
         end.incoming.removeAll()
         end.onClosed = nil
         if end === drone { onDroneMessage = nil } else { onControllerMessage = nil }
@@ -149,6 +156,7 @@ final class LinkConnection {
     func breakOff() {
         for end in [drone, server] where end.isOpen {
             let kept = world.random.below(end.incoming.count + 1)
+            for item in end.incoming[kept...] { lose(item) }
             end.incoming.removeLast(end.incoming.count - kept)
             put(.close("connection reset"), end)
         }

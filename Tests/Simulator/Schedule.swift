@@ -24,6 +24,8 @@ final class Schedule {
 
     /// How long connects may take to lead to ready backends after the last fault.
     static let progressLimit = Int64.seconds(90)
+    /// How long a revocation may take to reach a drone.
+    static let revocationLimit = Int64.seconds(10)
     /// How long all may take to end after it was asked to.
     static let endLimit = Int64.seconds(40)
 
@@ -46,6 +48,7 @@ final class Schedule {
         world.run(until: site.parameters.chaosEnd) { checks.step() }
         if !world.isOver { calm() }
         if !world.isOver { connectAll() }
+        if !world.isOver { revokeAll() }
         if !world.isOver { endAll() }
         if !world.isOver { checks.findAll() }
         world.counts.schedules = 1
@@ -86,6 +89,18 @@ final class Schedule {
         if !wait(Self.progressLimit, until: { open == 0 }) {
             world.violated(
                 .progressResumes, "\(open) of \(site.keys.count) keys have no usable backend \(Self.progressLimit / 1_000_000_000) s after the last fault")
+        }
+    }
+
+    /// What was ever revoked leads nowhere, and what is revoked now soon leads nowhere.
+    private func revokeAll() {
+        for granted in site.checks.latest(2 * site.keys.count) {
+            site.checks.revocationBegins(of: granted.user, on: granted.backend)
+            world.random.pick(site.controllers).revoke(granted.user, granted.backend)
+        }
+        _ = wait(.seconds(1), until: { false })
+        if !wait(Self.revocationLimit, until: { site.checks.revokedRoute() == nil }) {
+            world.violated(.revokedStaysRevoked, site.checks.revokedRoute() ?? "nothing")
         }
     }
 

@@ -102,6 +102,12 @@ final class SimulatedLink: LinkPort {
         phase = .open(connection)
         isWelcomed = false
         renewalsSentAt.removeAll(keepingCapacity: true)
+        connection.onLost = { [weak self] in
+            switch $0 {
+            case .spawn, .terminate: self?.repeatLater($0)
+            case .welcome, .renewed, .inUse, .route, .routeAnswer, .revoke, .stateSaved: break
+            }
+        }
         connection.listenAtDrone { [weak self] in self?.received($0) } onClosed: { [weak self] in self?.lost($0) }
         onEvent(.opened)
     }
@@ -142,10 +148,10 @@ final class SimulatedLink: LinkPort {
         if case .revoke(let tokens) = message { machine.droneHost?.proxy.wasTold(ofRevoked: tokens) }
     }
 
-    /// Controllers tell an order again when in doubt; here also much later, on another connection and in another session. Only
-    /// to the same process: a new one is ordered nothing that has ended.
+    /// Controllers tell an order again when in doubt, whether it arrived or not; here also much later, on another connection
+    /// and in another session. Only to the same process: a new one is ordered nothing that has ended.
     private func repeatLater(_ order: ControllerMessage) {
-        guard machine.site.parameters.faults.contains(.orderRepeated), !machine.site.isCalm, world.random.happens(300)
+        guard machine.site.parameters.faults.contains(.orderRepeated), !machine.site.isCalm, world.random.happens(400)
         else { return }
         world.counts.faults[Fault.orderRepeated.index] += 1
         world.after(world.random.draw(.milliseconds(1)...(.seconds(12)))) { [weak self, process] in

@@ -143,7 +143,7 @@ final class Site {
                 }
             }
         }
-        return found ?? checks.revokedRoute()
+        return found
     }
 
     func tearDown() {

@@ -21,7 +21,9 @@ final class StoreDoor: ControllerStore {
     }
 
     private func delay() -> Int64 {
-        world.random.happens(30) ? world.random.draw(0...(.milliseconds(600))) : world.random.draw(200_000...(.milliseconds(4)))
+        world.random.happens(30)
+            ? world.random.draw(0...(.milliseconds(600)))
+            : world.random.draw(200_000...(.milliseconds(4))) * site.store.slowness
     }
 
     func perform<Value: Sendable>(

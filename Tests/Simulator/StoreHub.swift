@@ -7,6 +7,8 @@ final class StoreHub {
     let store: MemoryStore
     /// Whether nobody reaches it.
     var isDown = false
+    /// How much slower than usual it is.
+    var slowness: Int64 = 1
     /// Of a thousand jobs, how many are lost.
     var lostPerMille = 0
     /// … are done, and reported as failed.
