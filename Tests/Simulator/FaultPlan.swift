@@ -121,7 +121,7 @@ final class FaultPlan {
             site.wallOffset += jump
         case .backendExit: exitOne(machine)
         case .slowNetwork:
-            site.network.slowness = world.random.draw(3...40)
+            site.network.slowness = world.random.happens(300) ? world.random.draw(100...400) : world.random.draw(3...40)
             world.trace("network", "is \(site.network.slowness) times as slow")
             undo(after: drawLength()) { [self] in site.network.slowness = 1 }
         // Brought about where orders arrive.

@@ -48,7 +48,7 @@ enum Mutant: String, CaseIterable {
     }
 
     /// In how many schedules, from seed 1 on, it is caught for certain.
-    var seedsMax: Int { 2_000 }
+    var seedsMax: Int { 500 }
 
     /// Faults without which it can hardly show.
     var favouredFaults: [Fault] {

@@ -37,12 +37,15 @@ struct Parameters {
         lifetimeSeconds = random.happens(200) ? random.draw(5...15) : nil
         readinessTimeoutSeconds = UInt32(random.draw(4...8))
         chaosEnd = .seconds(random.draw(10...25))
-        faultInterval = .milliseconds(random.draw(500...3_000))
-        var drawn = Fault.allCases.filter { _ in random.happens(350) }
-        if let faults = favoured?.favouredFaults, !faults.isEmpty {
-            drawn = drawn.filter { random.happens(500) && !faults.contains($0) } + faults
+        let drawn = Fault.allCases.filter { _ in random.happens(350) }
+        if let needed = favoured?.favouredFaults, !needed.isEmpty {
+            // Little else, and often.
+            faults = drawn.filter { random.happens(200) && !needed.contains($0) } + needed
+            faultInterval = .milliseconds(random.draw(400...1_500))
+        } else {
+            faults = drawn
+            faultInterval = .milliseconds(random.draw(500...3_000))
         }
-        faults = drawn
         waitReadyPerMille = random.happens(500) ? 300 : 0
         noticesLostPerMille = random.pick([0, 100, 1_000])
     }
