@@ -144,7 +144,8 @@ final class DroneLinks {
             close(old, "replaced by a newer connection")
         }
         let job = HelloJob(
-            greeting: greeting, reports: hello.backends, controller: controller.name, defects: controller.defects)
+            greeting: greeting, reports: hello.backends, controller: controller.name,
+            lease: controller.configuration.lease, defects: controller.defects)
         controller.store.perform({ store throws(StoreError) in try job.run(store) }) { [weak self] result in
             switch result {
             case .failure(let error):

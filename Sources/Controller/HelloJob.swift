@@ -6,6 +6,8 @@ struct HelloJob: Sendable {
     let greeting: DroneGreeting
     let reports: [BackendReport]
     let controller: ControllerName
+    /// What it is granted.
+    let lease: LeaseTimes
     let defects: ProtocolDefects
 
     /// What it comes to.
@@ -35,7 +37,8 @@ struct HelloJob: Sendable {
                 try store.endSession(of: greeting.name, session, renewals: before.renewals)
             else { return .otherMachine(before) }
         }
-        let row = try store.greet(greeting, by: controller)
+        let row = try store.greet(
+            greeting, by: controller, leaseMilliseconds: lease.expiryMilliseconds)
         guard let session = row.session else {
             throw StoreError(.corrupt, message: "drone \(greeting.name) was greeted and holds no session")
         }

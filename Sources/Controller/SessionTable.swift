@@ -278,8 +278,11 @@ package struct SessionTable {
     }
 
     private func isOver(_ drone: Drone, _ now: BootInstant) -> Bool {
-        drone.row.session != nil && (drone.end != .none || now >= drone.observedAt + expiry)
+        drone.row.session != nil && (drone.end != .none || now >= drone.observedAt + expiry(of: drone))
     }
+
+    /// A controller with longer times, an earlier run of this one perhaps, may have granted more.
+    private func expiry(of drone: Drone) -> Duration { max(expiry, .milliseconds(drone.row.leaseMilliseconds)) }
 
     // MARK: Health
 
@@ -335,7 +338,7 @@ package struct SessionTable {
 
     /// How long until a session is over if nobody renews it.
     package func timeLeft(of name: DroneName, now: BootInstant) -> Duration? {
-        drones[name].flatMap { $0.row.session == nil ? nil : max(.zero, $0.observedAt + expiry - now) }
+        drones[name].flatMap { $0.row.session == nil ? nil : max(.zero, $0.observedAt + expiry(of: $0) - now) }
     }
 
     /// The drones as jobs see them. May be up to a quarter of a second old: what they decide by is read again.

@@ -16,7 +16,9 @@ extension PostgresTransaction {
         return drones
     }
 
-    func greet(_ greeting: DroneGreeting, by controller: ControllerName) throws(StoreError) -> DroneRow {
+    func greet(
+        _ greeting: DroneGreeting, by controller: ControllerName, leaseMilliseconds: Int64
+    ) throws(StoreError) -> DroneRow {
         try writeGreeting(greeting)
         // As with fencing tokens: the row is written in the statement that uses its value.
         _ = try write(
@@ -24,11 +26,18 @@ extension PostgresTransaction {
             WITH next AS (
                 UPDATE sequence SET session = session + 1
                 WHERE NOT EXISTS (SELECT FROM drone_lease WHERE drone = $1 AND session IS NOT NULL) RETURNING session)
-            INSERT INTO drone_lease AS l (drone, session, renewals, controller, revision, seen_ms)
-            VALUES ($1, (SELECT session FROM next), 1, $2, 0, $3)
-            ON CONFLICT (drone) DO UPDATE SET session = coalesce(l.session, excluded.session),
+            INSERT INTO drone_lease AS l (drone, session, renewals, controller, revision, seen_ms, lease_ms)
+            VALUES ($1, (SELECT session FROM next), 1, $2, 0, $3, $4)
+            ON CONFLICT (drone) DO UPDATE SET
+                lease_ms = CASE WHEN l.session IS NULL THEN excluded.lease_ms
+                    ELSE greatest(l.lease_ms, excluded.lease_ms) END,
+                session = coalesce(l.session, excluded.session),
                 renewals = l.renewals + 1, controller = excluded.controller, seen_ms = excluded.seen_ms
-            """, [.text(greeting.name.text), .text(controller.text), .integer(nowMilliseconds)])
+            """,
+            [
+                .text(greeting.name.text), .text(controller.text), .integer(nowMilliseconds),
+                .integer(leaseMilliseconds),
+            ])
         notices.touch(greeting.name)
         guard let row = try drone(greeting.name) else { throw Self.missingRow }
         return row

@@ -34,7 +34,7 @@ enum PostgresRows {
         SELECT name, cluster, pool, version, process, machine, capacity_memory_bytes, capacity_cpu_millis, images, session,
             renewals, controller, revision, draining, end_at_ms, backend_count,
             least(promised_memory_bytes, 9223372036854775807)::bigint,
-            least(promised_cpu_millis, 9223372036854775807)::bigint, seen_ms
+            least(promised_cpu_millis, 9223372036854775807)::bigint, seen_ms, lease_ms
         FROM drone JOIN drone_lease ON drone = name
         """
 }
@@ -157,7 +157,8 @@ extension PostgresResult {
                     machine: try MachineIdentity(text(row, 5) ?? ""), images: images, capacity: amount(row, from: 6)),
                 session: integer(row, 9).map(SessionNumber.init), renewals: integer(row, 10) ?? 0,
                 controller: try text(row, 11).map { text throws(InvalidValue) in try ControllerName(text) },
-                revision: integer(row, 12) ?? 0, willingness: willingness, backendCount: integer(row, 15) ?? 0,
+                leaseMilliseconds: integer(row, 19) ?? 0, revision: integer(row, 12) ?? 0, willingness: willingness,
+                backendCount: integer(row, 15) ?? 0,
                 promised: amount(row, from: 16), seenMilliseconds: integer(row, 18) ?? 0)
         }
     }

@@ -129,6 +129,7 @@ enum PostgresSchema {
             backend_count bigint NOT NULL DEFAULT 0 CHECK (backend_count >= 0),
             promised_memory_bytes numeric NOT NULL DEFAULT 0 CHECK (promised_memory_bytes >= 0),
             promised_cpu_millis numeric NOT NULL DEFAULT 0 CHECK (promised_cpu_millis >= 0),
+            lease_ms bigint NOT NULL,
             seen_ms bigint NOT NULL
         ) WITH (fillfactor = 50)
         """,

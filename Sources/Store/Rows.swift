@@ -203,6 +203,9 @@ public struct DroneRow: Hashable, Sendable {
     /// Grows with each hello and each renewal that was recorded. Whoever sees it unchanged for the time of a lease, by one
     /// clock, has proof that the drone's deadlines are over.
     public var renewals: Int64
+    /// The longest expiry, in milliseconds from a renewal's receipt, that a controller granted under this session; what
+    /// counts is the longer of it and a controller's own.
+    public var leaseMilliseconds: Int64
     /// The controller that it is connected to; nil when none says so.
     public var controller: ControllerName?
     /// Grows with each order for it that is added: a backend to start or to end, tokens to revoke.
@@ -222,13 +225,14 @@ public struct DroneRow: Hashable, Sendable {
     /// - Parameters: as the properties say.
     public init(
         greeting: DroneGreeting, session: SessionNumber?, renewals: Int64, controller: ControllerName?,
-        revision: Int64 = 0, willingness: Willingness = .accepting, backendCount: Int64 = 0,
-        promised: ResourceAmount = .zero, seenMilliseconds: Int64 = 0
+        leaseMilliseconds: Int64 = 0, revision: Int64 = 0, willingness: Willingness = .accepting,
+        backendCount: Int64 = 0, promised: ResourceAmount = .zero, seenMilliseconds: Int64 = 0
     ) {
         self.greeting = greeting
         self.session = session
         self.renewals = renewals
         self.controller = controller
+        self.leaseMilliseconds = leaseMilliseconds
         self.revision = revision
         self.willingness = willingness
         self.backendCount = backendCount

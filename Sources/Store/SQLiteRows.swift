@@ -125,7 +125,8 @@ extension SQLiteStatement {
                     images: images, capacity: amount(from: 6)),
                 session: integer(8).map(SessionNumber.init), renewals: integer(9) ?? 0,
                 controller: try text(10).map { text throws(InvalidValue) in try ControllerName(text) },
-                leaseMilliseconds: integer(18) ?? 0, revision: integer(11) ?? 0, willingness: willingness, backendCount: integer(14) ?? 0,
+                leaseMilliseconds: integer(18) ?? 0, revision: integer(11) ?? 0, willingness: willingness,
+                backendCount: integer(14) ?? 0,
                 promised: amount(from: 15), seenMilliseconds: integer(17) ?? 0)
         }
     }

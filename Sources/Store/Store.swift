@@ -126,7 +126,11 @@ public protocol StoreTransaction: AnyObject {
 
     /// Records a drone's hello: what it says of itself, that it is connected to this controller, and a renewal. Begins a
     /// session if it has none; an existing one goes on. Keeps its willingness.
-    func greet(_ greeting: DroneGreeting, by controller: ControllerName) throws(StoreError) -> DroneRow
+    /// - Parameter leaseMilliseconds: the expiry that the controller grants. The longest of a session is kept: deadlines that
+    ///   drones and wardens were once given are never taken back, by no controller with shorter times.
+    func greet(
+        _ greeting: DroneGreeting, by controller: ControllerName, leaseMilliseconds: Int64
+    ) throws(StoreError) -> DroneRow
 
     /// Records a renewal. - Returns: false, and nothing is written, when the drone does not hold that session any more or
     /// is connected to another controller.

@@ -43,6 +43,16 @@ import Testing
         #expect(table.health(of: one, now: Values.seconds(0)) == .linked(first))
     }
 
+    @Test("A session that was granted a longer lease, by an earlier controller, gets that much")
+    func longerLease() {
+        var table = table()
+        var row = Values.droneRow("dr-1")
+        row.leaseMilliseconds = 100_000
+        table.observe(row, now: Values.seconds(0))
+        #expect(table.expire(now: Values.seconds(99)).isEmpty)
+        #expect(table.expire(now: Values.seconds(100)) == [over()])
+    }
+
     @Test("A session is to be ended an expiry after the last renewal, to the nanosecond, and is named once")
     func expiry() {
         var table = linked()

@@ -10,11 +10,14 @@ extension MemoryTransaction {
         return names.sorted { $0.text < $1.text }.prefix(limit).compactMap { database.drones[$0] }
     }
 
-    func greet(_ greeting: DroneGreeting, by controller: ControllerName) throws(StoreError) -> DroneRow {
+    func greet(
+        _ greeting: DroneGreeting, by controller: ControllerName, leaseMilliseconds: Int64
+    ) throws(StoreError) -> DroneRow {
         var greeting = greeting
         greeting.capacity = greeting.capacity.stored
         var row =
             database.drones[greeting.name] ?? DroneRow(greeting: greeting, session: nil, renewals: 0, controller: nil)
+        row.leaseMilliseconds = row.session == nil ? leaseMilliseconds : max(row.leaseMilliseconds, leaseMilliseconds)
         row.session = row.session ?? database.nextSession()
         row.greeting = greeting
         row.renewals += 1

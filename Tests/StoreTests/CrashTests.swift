@@ -40,7 +40,7 @@ private func writeUntilKilled(folder: String, acknowledgements: Int) throws {
     // The first session of an empty database is number 1.
     let session = SessionNumber(1)
     thread.perform(
-        { tx throws(StoreError) in try tx.greet(greeting(), by: controllerName("co-1")) },
+        { tx throws(StoreError) in try tx.greet(greeting(), by: controllerName("co-1"), leaseMilliseconds: 60_000) },
         then: { precondition((try? $0.get())?.session == session) })
     let count = Atomic<Int>(0)
     for number in 0... {

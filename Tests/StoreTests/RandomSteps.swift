@@ -129,8 +129,8 @@ struct RandomSteps {
         said.cluster = cluster()
         said.capacity = promise()
         if below(3) == 0 { said.images = [] }
-        let (greeting, controller) = (said, controllerName())
-        return { tx throws(StoreError) in try tx.greet(greeting, by: controller) }
+        let (greeting, controller, lease) = (said, controllerName(), Int64(below(90)))
+        return { tx throws(StoreError) in try tx.greet(greeting, by: controller, leaseMilliseconds: lease) }
     }
 
     private mutating func renew() -> Step {

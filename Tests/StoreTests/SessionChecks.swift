@@ -6,6 +6,7 @@ import Testing
 enum SessionChecks {
     static let all: [StoreConformance.Check] = [
         .init("a hello begins a session, and one that is held goes on", greetings),
+        .init("the longest lease that was granted under a session is kept until its end", longestLease),
         .init("each session has a number of its own, which grow", numbersGrow),
         .init("a backend is placed only under the session that its drone holds", placement),
         .init("a renewal counts only for the session that is held, from the controller that is connected", renewals),
@@ -34,7 +35,7 @@ enum SessionChecks {
         changed.capacity = .unbounded
         changed.images = []
         let said = changed
-        let second = try store.run { try $0.greet(said, by: controllerName("co-2")) }
+        let second = try store.run { try $0.greet(said, by: controllerName("co-2"), leaseMilliseconds: 60_000) }
         #expect(second.greeting == changed)
         #expect(second.session == first.session)
         #expect(second.renewals > first.renewals)
@@ -42,6 +43,22 @@ enum SessionChecks {
         #expect(second.backendCount == 1)
         #expect(second.promised == ResourceAmount(memoryBytes: 3, cpuMillis: 4))
         #expect(try drone(in: store) == second)
+    }
+
+    /// Deadlines that were given are never taken back, so the longest lease of a session counts until it is over.
+    static func longestLease(_ store: any Store) throws {
+        func greet(_ milliseconds: Int64) throws -> DroneRow {
+            try store.run {
+                try $0.greet(greeting(), by: controllerName("co-1"), leaseMilliseconds: milliseconds)
+            }
+        }
+        #expect(try greet(50_000).leaseMilliseconds == 50_000)
+        #expect(try greet(10_000).leaseMilliseconds == 50_000)
+        let last = try greet(70_000)
+        #expect(last.leaseMilliseconds == 70_000)
+        #expect(try end(last, in: store))
+        #expect(try greet(10_000).leaseMilliseconds == 10_000)
+        #expect(try drone(in: store).leaseMilliseconds == 10_000)
     }
 
     static func numbersGrow(_ store: any Store) throws {

@@ -96,7 +96,7 @@ func greeting(_ name: String = "dr-1", process: String = "first", machine: Strin
 /// Says hello for a drone. - Returns: its row.
 @discardableResult
 func greet(_ name: String = "dr-1", by controller: String = "co-1", in store: any Store) throws -> DroneRow {
-    try store.run { try $0.greet(greeting(name), by: controllerName(controller)) }
+    try store.run { try $0.greet(greeting(name), by: controllerName(controller), leaseMilliseconds: 60_000) }
 }
 
 extension StoreTransaction {

@@ -28,7 +28,7 @@ import Testing
     /// Says hello for the drone of the specs. - Returns: its session.
     private func addDrone(_ thread: StoreThread) async throws -> SessionNumber {
         let row = try await run(thread) { tx throws(StoreError) in
-            try tx.greet(greeting(), by: controllerName("co-1"))
+            try tx.greet(greeting(), by: controllerName("co-1"), leaseMilliseconds: 60_000)
         }
         return try #require(row.session)
     }

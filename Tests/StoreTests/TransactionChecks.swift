@@ -73,8 +73,8 @@ enum TransactionChecks {
                 try tx.record(BackendState(.terminated), of: "b1")
                 _ = try tx.revoke("ada", of: id("b1"))
                 try tx.insert(tokenRow(4, for: "b2", expiresMilliseconds: 1))
-                _ = try tx.greet(greeting("dr-1", machine: "m9"), by: controllerName("co-9"))
-                _ = try tx.greet(greeting("dr-9"), by: controllerName("co-9"))
+                _ = try tx.greet(greeting("dr-1", machine: "m9"), by: controllerName("co-9"), leaseMilliseconds: 60_000)
+                _ = try tx.greet(greeting("dr-9"), by: controllerName("co-9"), leaseMilliseconds: 60_000)
                 #expect(try tx.renew(drone.name, session, by: controllerName("co-9")))
                 try tx.unlink(drone.name, from: controllerName("co-9"))
                 let latest = try #require(try tx.drone(drone.name)).renewals
