@@ -88,15 +88,18 @@ import Testing
         #expect(drone.ends.count == 2 && drone.ends.contains(kept.text))
     }
 
-    @Test("What is left on a draining drone at its deadline is asked to end, once", arguments: [true, false])
-    func drainDeadline(_ isThroughOther: Bool) throws {
-        let site = VirtualSite(.shared)
-        let (one, two) = (site.controller(), site.controller())
+    @Test(
+        "What is left on a draining drone at its deadline is asked to end, once",
+        arguments: [SessionTable.Sharing.exclusive, .shared])
+    func drainDeadline(_ sharing: SessionTable.Sharing) throws {
+        let site = VirtualSite(sharing)
+        let one = site.controller()
+        let two = sharing == .shared ? site.controller() : one
         let drone = one.drone()
         site.clock.advance(by: .seconds(3))
         let backend = try #require(one.connect().backend)
         let drain = Controller.Drain(endAfterMilliseconds: 90_000)
-        (isThroughOther ? two : one).core.drain(drone.name, in: Values.cluster(), drain) { _ in }
+        two.core.drain(drone.name, in: Values.cluster(), drain) { _ in }
         site.clock.settle()
         drone.live(for: .seconds(85))
         #expect(drone.ends.isEmpty)

@@ -148,6 +148,17 @@ import Testing
         #expect(new.renew() && new.closeReason == nil)
     }
 
+    @Test("A drone that went to the other controller is let go without a word of its own, too")
+    func movedSilently() {
+        let (one, two) = (site.controller(), site.controller())
+        let old = one.drone()
+        let new = two.drone()
+        #expect(old.closeReason == nil)
+        site.clock.advance(by: .seconds(1))
+        #expect(old.closeReason == "it is connected to another controller")
+        #expect(new.closeReason == nil && new.renew())
+    }
+
     @Test("Nothing is placed on a session that has ended, however late a controller hears of it")
     func placementIsChecked() throws {
         let (one, two) = (site.controller(), site.controller())
