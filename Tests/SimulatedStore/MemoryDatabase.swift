@@ -28,6 +28,9 @@ package final class MemoryDatabase: @unchecked Sendable {
     /// A deliberate defect, for the simulator alone: fencing tokens are the clock's reading.
     package var takesTokensFromClock = false
 
+    /// How many transactions have changed anything.
+    package private(set) var commits = 0
+
     private var sequences = Sequences()
     private var log: [Undo] = []
 
@@ -186,7 +189,10 @@ package final class MemoryDatabase: @unchecked Sendable {
     var mark: Mark { Mark(count: log.count) }
 
     /// Makes what was written so far stay.
-    func forgetUndo() { log.removeAll(keepingCapacity: true) }
+    func forgetUndo() {
+        if !log.isEmpty { commits += 1 }
+        log.removeAll(keepingCapacity: true)
+    }
 
     /// Takes back what was written since.
     func undo(to mark: Mark) {

@@ -41,14 +41,17 @@ struct CampaignReport {
         }
         if let mutant = options.mutant {
             lines.append(
-                result.violations.first.map { "mutant \(mutant.rawValue): caught at seed \($0.seed) by \"\($0.violation?.rule.rawValue ?? "")\"" }
+                result.violations.first.map {
+                    "mutant \(mutant.rawValue): caught at seed \($0.seed) by \"\($0.violation?.rule.rawValue ?? "")\""
+                }
                     ?? "mutant \(mutant.rawValue): NOT caught")
         }
         return lines.joined(separator: "\n")
     }
 
     private func replay(_ seed: UInt64) -> String {
-        "swift run -c release plane-simulator --seed \(seed)" + (options.mutant.map { " --mutant \($0.rawValue)" } ?? "")
+        "swift run -c release plane-simulator --seed \(seed)"
+            + (options.mutant.map { " --mutant \($0.rawValue)" } ?? "")
             + (options.favoured.map { " --favour \($0.rawValue)" } ?? "")
     }
 

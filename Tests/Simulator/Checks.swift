@@ -90,7 +90,8 @@ final class Checks {
 
     private func look(at sandbox: Sandbox, _ transaction: any StoreTransaction) throws(StoreError) {
         guard let row = try transaction.backend(sandbox.backend) else {
-            return world.violated(.processHasRow, "\(sandbox.backend) runs on \(sandbox.name) and the store does not know it")
+            return world.violated(
+                .processHasRow, "\(sandbox.backend) runs on \(sandbox.name) and the store does not know it")
         }
         if row.state.status == .terminated {
             world.violated(

@@ -67,13 +67,15 @@ final class Client {
     func connect(_ key: String, _ wait: ConnectRequest.Wait, then: @escaping (ConnectResponse?) -> Void) {
         let host = world.random.pick(site.controllers)
         let user = Self.users[world.random.below(Self.users.count)]
-        let call = ConnectCall(site, user, then: { [self] response in
-            if let response, let id = try? BackendID(response.backendID) {
-                tokens.append(Token(token: response.token, backend: id, user: user))
-                if tokens.count > 12 { tokens.removeFirst() }
-            }
-            then(response)
-        })
+        let call = ConnectCall(
+            site, user,
+            then: { [self] response in
+                if let response, let id = try? BackendID(response.backendID) {
+                    tokens.append(Token(token: response.token, backend: id, user: user))
+                    if tokens.count > 12 { tokens.removeFirst() }
+                }
+                then(response)
+            })
         world.trace(name, "connects to \(key) through \(host.name)\(wait == .ready ? ", waits until it is ready" : "")")
         site.add(call)
         host.connect(site.request(key, user, wait), call)
@@ -170,7 +172,8 @@ final class ConnectCall: ConnectCaller {
     func answer(_ response: ConnectResponse) {
         settle()
         site.world.trace(
-            "controller", "grants \(response.backendID), token \(response.token.prefix(4)), fencing token "
+            "controller",
+            "grants \(response.backendID), token \(response.token.prefix(4)), fencing token "
                 + "\(response.fencingToken), \(response.status)")
         site.checks.acknowledged(response, for: user)
         site.world.after(site.network.delay()) { [self] in finish(response) }

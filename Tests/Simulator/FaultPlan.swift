@@ -89,7 +89,8 @@ final class FaultPlan {
             undo(after: drawLength()) { machine.wake() }
         case .machineLost: replace(machine)
         case .impostor: impostor(machine.drone)
-        case .linkBreak: for connection in site.network.connections { if world.random.happens(600) { connection.breakOff() } }
+        case .linkBreak:
+            for connection in site.network.connections { if world.random.happens(600) { connection.breakOff() } }
         case .partition: cut(machine)
         case .controllerIsolated:
             world.trace("network", "cuts controller \(controller.index) off")

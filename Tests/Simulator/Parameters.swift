@@ -33,10 +33,10 @@ struct Parameters {
         keyCount = 2 + random.below(2)
         clientCount = 2 + random.below(2)
         lease = Self.drawLease(&random)
-        maxIdleSeconds = random.happens(500) ? random.draw(3...6) : nil
+        maxIdleSeconds = random.happens(500) || favoured == .sweepUnasked ? random.draw(3...6) : nil
         lifetimeSeconds = random.happens(200) ? random.draw(5...15) : nil
         readinessTimeoutSeconds = UInt32(random.draw(4...8))
-        chaosEnd = .seconds(random.draw(10...25))
+        chaosEnd = .seconds(favoured == nil ? random.draw(6...20) : random.draw(12...25))
         let drawn = Fault.allCases.filter { _ in random.happens(350) }
         if let needed = favoured?.favouredFaults, !needed.isEmpty {
             // Little else, and often.

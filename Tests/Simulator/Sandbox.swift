@@ -77,7 +77,8 @@ final class Sandbox {
 
     private func startDelay() -> Int64 {
         world.random.happens(50)
-            ? world.random.draw(.milliseconds(100)...(.seconds(3))) : world.random.draw(.milliseconds(1)...(.milliseconds(20)))
+            ? world.random.draw(.milliseconds(100)...(.seconds(3)))
+            : world.random.draw(.milliseconds(1)...(.milliseconds(20)))
     }
 
     private func run() {

@@ -88,7 +88,9 @@ final class Schedule {
         }
         if !wait(Self.progressLimit, until: { open == 0 }) {
             world.violated(
-                .progressResumes, "\(open) of \(site.keys.count) keys have no usable backend \(Self.progressLimit / 1_000_000_000) s after the last fault")
+                .progressResumes,
+                "\(open) of \(site.keys.count) keys have no usable backend "
+                    + "\(Self.progressLimit / 1_000_000_000) s after the last fault")
         }
     }
 

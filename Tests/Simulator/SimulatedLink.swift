@@ -108,7 +108,11 @@ final class SimulatedLink: LinkPort {
             case .welcome, .renewed, .inUse, .route, .routeAnswer, .revoke, .stateSaved: break
             }
         }
-        connection.listenAtDrone { [weak self] in self?.received($0) } onClosed: { [weak self] in self?.lost($0) }
+        connection.listenAtDrone { [weak self] in
+            self?.received($0)
+        } onClosed: { [weak self] in
+            self?.lost($0)
+        }
         onEvent(.opened)
     }
 

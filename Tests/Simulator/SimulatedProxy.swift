@@ -61,7 +61,8 @@ final class SimulatedProxy {
         for token in tokens {
             revoked.insert(token)
             if routes[token] != nil {
-                world.violated(.revokedStaysRevoked, "\(machine.drone) was told of a revoked token and still has its route")
+                world.violated(
+                    .revokedStaysRevoked, "\(machine.drone) was told of a revoked token and still has its route")
             }
         }
     }

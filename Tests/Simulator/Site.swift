@@ -61,7 +61,8 @@ final class Site {
 
     private(set) lazy var controllerConfiguration: ControllerConfiguration = {
         var configuration = ControllerConfiguration(
-            address: .loopback(0), controllerURL: "http://localhost:8080", database: .sqlite(path: ""), version: "simulated")
+            address: .loopback(0), controllerURL: "http://localhost:8080", database: .sqlite(path: ""),
+            version: "simulated")
         configuration.defaultCluster = cluster
         configuration.lease = parameters.lease
         return configuration

@@ -66,7 +66,9 @@ final class StoreDoor: ControllerStore {
 
     private static let unreachable = StoreError(.other, message: "the connection to the store broke")
 
-    private func answer<Value>(_ result: Result<Value, StoreError>, _ then: @escaping (Result<Value, StoreError>) -> Void) {
+    private func answer<Value>(
+        _ result: Result<Value, StoreError>, _ then: @escaping (Result<Value, StoreError>) -> Void
+    ) {
         lastAnswer = max(lastAnswer, world.now + delay())
         world.at(lastAnswer) { [self] in process.deliver { then(result) } }
     }

@@ -4,7 +4,8 @@ import Store
 
 /// What is durable: it outlives every process. Each job is one transaction, after which the rules are looked at.
 final class StoreHub {
-    let store: MemoryStore
+    private let store: MemoryStore
+    private let database: MemoryDatabase
     /// Whether nobody reaches it.
     var isDown = false
     /// How much slower than usual it is.
@@ -19,7 +20,7 @@ final class StoreHub {
     init(_ site: Site) {
         self.site = site
         let world = site.world
-        let database = MemoryDatabase(clock: { [unowned site] in world.now / 1_000_000 + site.wallOffset })
+        database = MemoryDatabase(clock: { [unowned site] in world.now / 1_000_000 + site.wallOffset })
         database.takesTokensFromClock = world.has(.tokenFromClock)
         store = MemoryStore(database)
     }
@@ -30,8 +31,10 @@ final class StoreHub {
         _ job: (any StoreTransaction) throws(StoreError) -> Value, from controller: Int
     ) -> Result<Value, StoreError> {
         world.counts.jobs += 1
+        let commits = database.commits
         let result: Result<Value, StoreError>
         do throws(StoreError) { result = .success(try store.transaction(job)) } catch { result = .failure(error) }
+        if database.commits == commits { return result }
         var notices: [StoreNotice] = []
         read { transaction throws(StoreError) in notices = try site.checks.look(transaction) }
         if !notices.isEmpty { site.notice(notices, from: controller) }

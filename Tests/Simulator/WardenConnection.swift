@@ -114,7 +114,8 @@ final class SimulatedWardenPort: WardenPort {
 
     private func fail(_ cause: String) {
         disconnect()
-        timer = process.schedule(after: .milliseconds(200 + Int64(machine.site.world.random.below(800)))) { [weak self] in
+        timer = process.schedule(after: .milliseconds(200 + Int64(machine.site.world.random.below(800)))) {
+            [weak self] in
             self?.connect()
         }
         onEvent(.disconnected(cause: cause))
