@@ -29,21 +29,31 @@ struct HelloJob: Sendable {
     }
 
     func run(_ store: any StoreTransaction) throws(StoreError) -> Outcome {
-        if let before = try store.drone(greeting.name), let session = before.session,
-            before.greeting.machine != greeting.machine, !defects.contains(.machineUnchecked)
+        let before = try store.drone(greeting.name)
+        if let before, let session = before.session, before.greeting.machine != greeting.machine,
+            !defects.contains(.machineUnchecked)
         {
             // Where nothing was promised and nobody is connected, there is nothing to wait for.
             guard before.backendCount == 0, before.controller == nil,
                 try store.endSession(of: greeting.name, session, renewals: before.renewals)
             else { return .otherMachine(before) }
         }
-        let row = try store.greet(
+        var row = try store.greet(
             greeting, by: controller, leaseMilliseconds: lease.expiryMilliseconds)
         guard let session = row.session else {
             throw StoreError(.corrupt, message: "drone \(greeting.name) was greeted and holds no session")
         }
         let live = try store.liveBackends(on: row.name)
-        let plan = Reconciliation(row.name, reports: reports, live: live)
+        let isRestarted = before.map { $0.greeting.process != greeting.process } ?? false
+        let plan = Reconciliation(
+            row.name, reports: reports, live: live, memory: isRestarted ? .restarted : .whole)
+        for backend in plan.doubtful {
+            // On the row, so that no later hello of this process has it started.
+            let end = DesiredEnd(kind: .hard, reason: .lost)
+            if case .requested(let ending) = try store.requestEnd(of: backend, end) {
+                row.revision = max(row.revision, ending.revision)
+            }
+        }
         var lines: [HistoryLine] = []
         for record in plan.record {
             if case .recorded(let line) = try store.record(record.state, of: record.backend, record.fencingToken) {

@@ -35,17 +35,29 @@ package struct Reconciliation: Equatable, Sendable {
     package var record: [Record] = []
     /// Backends that were promised and that the drone never heard of.
     package var spawn: [BackendRow] = []
+    /// Backends that were promised, of which nobody can tell whether they ever ran: their end is to be put on their rows.
+    package var doubtful: [BackendID] = []
     /// Ends that were asked for while the drone was away, those that it had begun and forgot in a restart, and those of
     /// what it does not have.
     package var terminate: [End] = []
     /// What to acknowledge.
     package var saved: [Saved] = []
 
+    /// What the drone process that says hello can know.
+    package enum Memory: Sendable {
+        /// It is the one that said hello before: it remembers what it has started, and that it has ended.
+        case whole
+        /// It is another one. What its predecessor started and did not report may have run and ended, and a warden that was
+        /// restarted, too, does not remember it either.
+        case restarted
+    }
+
     /// - Parameters:
     ///   - drone: who said hello.
     ///   - reports: what it has.
     ///   - live: the rows of its backends that have not terminated.
-    package init(_ drone: DroneName, reports: [BackendReport], live: [BackendRow]) {
+    ///   - memory: what it can know.
+    package init(_ drone: DroneName, reports: [BackendReport], live: [BackendRow], memory: Memory = .whole) {
         let rows = Dictionary(live.map { ($0.id.text, $0) }, uniquingKeysWith: { first, _ in first })
         var reported: Set<String> = []
         var others: Set<String> = []
@@ -70,7 +82,7 @@ package struct Reconciliation: Equatable, Sendable {
             }
         }
         for row in live where !reported.contains(row.id.text) {
-            if others.contains(row.id.text) { replaced(row) } else { missing(row) }
+            if others.contains(row.id.text) { replaced(row) } else { missing(row, memory) }
         }
     }
 
@@ -92,14 +104,20 @@ package struct Reconciliation: Equatable, Sendable {
         record.append(Record(row, BackendState(.terminated, reason: .lost, kind: row.state.kind, message: message)))
     }
 
-    private mutating func missing(_ row: BackendRow) {
+    private mutating func missing(_ row: BackendRow, _ memory: Memory) {
         if row.state.status > .scheduled {
             let reason = row.desiredEnd?.reason ?? row.state.reason ?? .lost
             terminate.append(End(backend: row.id, end: DesiredEnd(kind: .hard, reason: reason)))
         } else if let end = row.desiredEnd {
             terminate.append(End(backend: row.id, end: end))
         } else {
-            spawn.append(row)
+            switch memory {
+            case .whole: spawn.append(row)
+            case .restarted:
+                // No fencing token is ever given to two lives.
+                doubtful.append(row.id)
+                terminate.append(End(backend: row.id, end: DesiredEnd(kind: .hard, reason: .lost)))
+            }
         }
     }
 }
@@ -119,8 +137,11 @@ extension BackendRow {
     /// reports it: that one only knows that it was.
     package func completing(_ report: BackendState) -> BackendState {
         if state.status == .scheduled, report.endReason == .lost, let end = desiredEnd {
-            return BackendState(
-                .terminated, reason: end.reason, kind: end.kind, message: "It was ended before its drone heard of it.")
+            let message =
+                end.reason == .lost
+                ? "Its drone was restarted, and does not know whether it ever ran."
+                : "It was ended before its drone heard of it."
+            return BackendState(.terminated, reason: end.reason, kind: end.kind, message: message)
         }
         guard report.endReason == .endedByDrone, let reason = state.reason ?? desiredEnd?.reason else { return report }
         var completed = report

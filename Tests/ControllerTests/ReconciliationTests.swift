@@ -101,6 +101,15 @@ import Testing
         #expect(ending.completing(BackendState(.terminated, reason: .lost)).endReason == .external)
     }
 
+    @Test("What a restarted drone may have started is not started again: its fencing token would have two lives")
+    func scheduledBeforeRestart() {
+        let row = Values.row("b1", .scheduled)
+        let plan = Reconciliation(row.spec.drone, reports: [], live: [row], memory: .restarted)
+        #expect(plan.spawn.isEmpty && plan.record.isEmpty)
+        #expect(plan.doubtful == [row.id])
+        #expect(plan.terminate == [.init(backend: row.id, end: DesiredEnd(kind: .hard, reason: .lost))])
+    }
+
     @Test("An end that was asked for while the drone was away is asked for again")
     func desiredEnd() {
         let end = DesiredEnd(kind: .hard, reason: .external)
