@@ -13,7 +13,7 @@ struct ControllerAPI {
         "the controller (default $PLANE_CONTROLLER, else http://127.0.0.1:8080)")
     private static let tokenFile = Flag(
         "--token-file", .value("FILE", default: nil),
-        "what is shown to the controller: the first token there (default the URL's user, else $PLANE_TOKEN)")
+        "shown to the controller: the first token (default the URL's user, else $PLANE_TOKEN)")
 
     /// Where the token comes from that shows who calls.
     private enum Credential {

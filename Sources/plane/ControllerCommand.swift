@@ -20,7 +20,7 @@ struct ControllerCommand: Subcommand {
 
     private static let database = Flag(
         "--db", .required("FILE|URL"),
-        "the SQLite database, also as sqlite:FILE; or postgres://…, which several controllers may share")
+        "a SQLite database, also as sqlite:FILE; or postgres://…, for several controllers")
     private static let port = Flag(
         "--port", .value("PORT", default: "8080"),
         "where the API listens; 0 takes a free one (then with --controller-url)")

@@ -58,6 +58,8 @@ struct DevelopmentPlan {
                 "drone", "--name", "dr-dev", "--controller-url", controllerURL, "--cluster", cluster,
                 "--warden-socket", state.wardenSocket, "--proxy-host", Self.host(proxy), "--proxy-port",
                 String(proxy.port), "--user", String(userID), "--stop-backends", "--end-with-parent",
+                // Whoever tries things out knows what the machine bears.
+                "--offer-memory", "unbounded", "--offer-cpus", "unbounded",
             ] + limits.words
         }
     }

@@ -22,10 +22,10 @@ struct DroneCommand: Subcommand {
 
     private static let controllerURL = Flag(
         "--controller-url", .repeated("URL"),
-        "a controller, once or more: the next one is taken when one is lost; a user in it is sent as bearer token")
+        "a controller; the next one is taken when one is lost; its user is a bearer token")
     private static let secretFile = Flag(
         "--secret-file", .value("FILE", default: nil),
-        "one line: what the drone shows to its controllers; only root or the drone's user may be able to read it")
+        "one line, shown to controllers; nobody but root or the drone's user may read it")
     private static let cluster = Flag("--cluster", .required("CLUSTER"), "HOST or HOST:PORT that leads to the proxy")
     private static let name = Flag(
         "--name", .value("NAME", default: nil), "begins with dr; the same after a restart (default dr-HOSTNAME)")

@@ -10,7 +10,7 @@ enum OfferedCapacity {
         "memory that backends may be promised together, 64GiB or unbounded (default the machine's)")
     static let cpus = Flag(
         "--offer-cpus", .value("NUMBER", default: nil),
-        "processors that backends may be promised together, 8, 2.5 or unbounded (default 16 for each processor)")
+        "processors for promises, 8, 2.5 or unbounded (default 16 for each processor)")
 
     /// How much of the processors is promised by default: sandboxes that wait for somebody need none, and those that do not
     /// share by weight. Memory cannot be shared so, and is promised once.
