@@ -15,6 +15,7 @@ final class WardenHost {
     private var connection: WardenConnection?
     private var timer: TimerToken?
     private var timerDeadline: BootInstant?
+    private var lastHeard: Int64 = 0
     private var world: World { machine.site.world }
 
     init(_ machine: Machine) {
@@ -116,9 +117,10 @@ final class WardenHost {
         }
     }
 
-    /// A descriptor of a sandbox becomes readable.
+    /// A descriptor of a sandbox becomes readable. That it has ended is looked for only when its start is settled.
     private func hear(_ work: @escaping (WardenHost) -> Void) {
-        world.after(world.random.draw(50_000...400_000)) { [weak self] in
+        lastHeard = max(lastHeard, world.now + world.random.draw(50_000...400_000))
+        world.at(lastHeard) { [weak self] in
             self?.process.deliver { [weak self] in if let self { work(self) } }
         }
     }
