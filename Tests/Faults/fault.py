@@ -109,6 +109,7 @@ class KilledOften(Killed):
 class Lasting:
     """The lease of the machines that were hit runs out."""
 
+    keeps = ()
     seconds = LONG
 
     def choose(self, draw):

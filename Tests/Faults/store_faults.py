@@ -55,7 +55,8 @@ class PostgresRestarted(Fault):
     """PostgreSQL: stopped as by pg_ctl -m immediate, back at once"""
 
     kinds = ("postgres",)
-    seconds = AT_ONCE  # its recovery may take longer than the lease: nothing is said about what lives
+    seconds = AT_ONCE
+    keeps = BOTH
 
     def inject(self):
         self.site.postgres.stop(signal.SIGQUIT)
