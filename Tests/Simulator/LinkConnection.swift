@@ -137,6 +137,12 @@ final class LinkConnection {
         if end === drone { onDroneMessage = nil } else { onControllerMessage = nil }
     }
 
+    func tearDown() {
+        onLost = nil
+        shut(drone)
+        shut(server)
+    }
+
     // MARK: Faults
 
     /// The way is free again: what was held goes on.

@@ -55,7 +55,11 @@ final class Network {
         connections.append(connection)
     }
 
-    func tearDown() { connections.removeAll() }
+    /// Ends of connections know their processes, which know them.
+    func tearDown() {
+        for connection in connections { connection.tearDown() }
+        connections.removeAll()
+    }
 
     /// The system of a dead process says so to its peers.
     func processDied(_ process: SimulatedProcess) {
