@@ -27,9 +27,12 @@ protocol SocketStreamOwner: AnyObject {
 final class SocketStream {
     private enum State { case connecting, open, finishing, lingering, ended }
     private enum Inbound { case reading, paused, finished }
+    private enum Flushing { case idle, posted }
 
     /// How long a peer may take none of the waiting output.
     static let stallLimit = Duration.seconds(30)
+    /// What waits for the end of the turn at most; more leaves at once.
+    static let flushByteCount = 64 * 1024
     /// How long we wait for the peer's end after ours, so that a reset does not destroy the answer on its way.
     static let lingerLimit = Duration.seconds(2)
 
@@ -42,6 +45,7 @@ final class SocketStream {
     private var state: State
     private var inbound = Inbound.reading
     private var output: [UInt8] = []
+    private var flushing = Flushing.idle
     private var outputSent = 0
     private var lastProgress = BootInstant.now
     private var stallTimer: TimerToken?
@@ -84,13 +88,24 @@ final class SocketStream {
         registration = try loop.add(raw, interest) { [self] ready in handle(ready) }
     }
 
-    /// Queues bytes; as many as possible leave at once. After the end it does nothing.
+    /// Queues bytes, which leave when the present handler has returned: what is sent in one turn of the loop, such as
+    /// the answers to all that one commit made durable, is one system call. After the end it does nothing.
     func send(_ bytes: [UInt8]) {
         guard state == .open || state == .connecting else { return }
         output += bytes
-        if state == .open, output.count == bytes.count { flush() }
-        guard state == .open || state == .connecting else { return }
+        if state == .open, queuedByteCount >= Self.flushByteCount { flushPosted() }
         if queuedByteCount > queueByteCountMax { return endLater(.queueFull) }
+        guard state == .open, flushing == .idle, queuedByteCount > 0 else { return }
+        // Whoever waits for the peer to read is told by the loop.
+        flushing = .posted
+        loop.post { [self] in flushPosted() }
+    }
+
+    private func flushPosted() {
+        flushing = .idle
+        guard state == .open || state == .finishing else { return }
+        flush()
+        if state == .finishing { finishIfFlushed() }
         if queuedByteCount > 0 { watchForStall() }
         updateInterest()
     }
@@ -103,12 +118,16 @@ final class SocketStream {
         }
         state = .finishing
         if inbound == .paused { inbound = .reading }
+        flush()
         finishIfFlushed()
         updateInterest()
     }
 
-    /// Closes now; what is queued is lost.
-    func abort() { end(.finished) }
+    /// Closes now; what the peer has no room for is lost.
+    func abort() {
+        if state == .open { flush() }
+        end(.finished)
+    }
 
     /// Makes the end a reset, which tells the peer that what it got is not all.
     func setResetOnClose() {
@@ -148,6 +167,7 @@ final class SocketStream {
         if code != 0 { return end(.failed(SystemError(code, "connect"))) }
         state = .open
         flush()
+        if queuedByteCount > 0 { watchForStall() }
         owner?.streamConnected()
         updateInterest()
     }
@@ -221,7 +241,8 @@ final class SocketStream {
         guard let registration, state != .ended, state != .connecting else { return }
         var wanted: Interest = []
         if inbound == .reading { wanted.insert(.readable) }
-        if queuedByteCount > 0 { wanted.insert(.writable) }
+        // What will be tried at the end of this turn needs no word from the kernel yet.
+        if queuedByteCount > 0, flushing == .idle { wanted.insert(.writable) }
         guard wanted != interest else { return }
         interest = wanted
         do throws(SystemError) {
