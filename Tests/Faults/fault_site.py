@@ -63,6 +63,13 @@ def help_of(command):
     return subprocess.run([str(BINARIES / "plane"), command, "--help"], check=True, capture_output=True, text=True).stdout
 
 
+@functools.cache
+def cgroups():
+    """Where cgroup v2 is mounted."""
+    mounts = (line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines())
+    return pathlib.Path(next(fields[1] for fields in mounts if fields[2] == "cgroup2"))
+
+
 def compile_c(source, target, *options):
     path = pathlib.Path(__file__).parent / source
     subprocess.run(["gcc", "-D_GNU_SOURCE", "-O1", "-Wall", *options, "-o", str(target), str(path)], check=True)
@@ -102,6 +109,14 @@ class Drone:
 
     def clean(self):
         clean(self.state)
+
+    @property
+    def cgroup(self):
+        """Where its sandboxes are; the name is a hash of the state folder's (FNV-1a)."""
+        value = 0x811C9DC5
+        for byte in str(self.state).encode():
+            value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+        return cgroups() / f"plane-{value:x}"
 
 
 class Site:
@@ -250,6 +265,9 @@ class Site:
             except TimeoutError as error:
                 failures.append(error)
         self.undo(failures)
+        for drone in [*self.drones, self.spare]:
+            if drone.cgroup.exists():
+                failures.append(RuntimeError(f"the cgroup {drone.cgroup} of {drone.name} is left"))
         if failures:
             raise failures[0]
 
