@@ -8,5 +8,7 @@ enum LinkCoding {
     }
 
     /// What a drone sent; nil when it is not a message of the link.
-    static func message(from text: String) -> DroneMessage? { JSONText.value(DroneMessage.self, from: text) }
+    static func message(from text: String) -> DroneMessage? {
+        DroneMessage(plainState: text) ?? JSONText.value(DroneMessage.self, from: text)
+    }
 }

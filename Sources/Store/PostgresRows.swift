@@ -146,7 +146,7 @@ extension PostgresResult {
     func firstBackend() throws(StoreError) -> BackendRow? { rows.isEmpty ? nil : try backendRow(0) }
 
     /// Reads a row of `PostgresRows.drone`.
-    func droneRow(_ row: Int32, _ images: PostgresImages) throws(StoreError) -> DroneRow {
+    func droneRow(_ row: Int32, _ images: KnownImages) throws(StoreError) -> DroneRow {
         let images = try images.parse(text(row, 8) ?? "[]")
         let willingness: Willingness = bool(row, 13) ? .draining(endAtMilliseconds: integer(row, 14)) : .accepting
         return try StoredText.checked { () throws(InvalidValue) in
@@ -161,19 +161,5 @@ extension PostgresResult {
                 backendCount: integer(row, 15) ?? 0,
                 promised: amount(row, from: 16), seenMilliseconds: integer(row, 18) ?? 0)
         }
-    }
-}
-
-/// Images that drones offer, by the text that they are stored as: few differ, and all are read at each placement.
-final class PostgresImages {
-    private static let countMax = 64
-    private var parsed: [String: [OfferedImage]] = [:]
-
-    func parse(_ text: String) throws(StoreError) -> [OfferedImage] {
-        if let known = parsed[text] { return known }
-        let images = try StoredText.images(parsing: text)
-        if parsed.count == Self.countMax { parsed = [:] }
-        parsed[text] = images
-        return images
     }
 }

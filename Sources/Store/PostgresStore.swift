@@ -19,7 +19,7 @@ public final class PostgresStore: Store {
     private let writer: String
     private let limits: PostgresLimits
     private let clock: (@Sendable () -> Int64)?
-    private let images = PostgresImages()
+    private let images = KnownImages()
     private var connection: PostgresConnection?
     private var current: PostgresTransaction?
     /// Since when no attempt to connect has succeeded; nil when the last one did.

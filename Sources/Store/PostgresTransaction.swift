@@ -16,13 +16,13 @@ final class PostgresTransaction: StoreTransaction {
     /// What others may want to look at again once this is committed.
     var notices = PostgresNotices()
     /// Images that were read before, so that a thousand readings of a drone's row parse its text once.
-    let images: PostgresImages
+    let images: KnownImages
 
     /// The job that runs.
     private var hasSavepoint = false
     private var failure: StoreError?
 
-    init(_ connection: PostgresConnection, nowMilliseconds: Int64, images: PostgresImages) {
+    init(_ connection: PostgresConnection, nowMilliseconds: Int64, images: KnownImages) {
         self.connection = connection
         self.nowMilliseconds = nowMilliseconds
         self.images = images

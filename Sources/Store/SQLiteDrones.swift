@@ -6,7 +6,7 @@ extension SQLiteTransaction {
         var statement = try connection.statement(
             "SELECT d.*, i.images FROM drone d LEFT JOIN drone_images i ON i.drone = d.name WHERE d.name = ?")
         try statement.bind(name.text)
-        return try statement.step() ? try statement.droneRow() : nil
+        return try statement.step() ? try statement.droneRow(images) : nil
     }
 
     func drones(after name: DroneName?, limit: Int) throws(StoreError) -> [DroneRow] {
@@ -18,7 +18,7 @@ extension SQLiteTransaction {
         try statement.bind(name?.text ?? "")
         try statement.bind(Int64(limit))
         var rows: [DroneRow] = []
-        while try statement.step() { rows.append(try statement.droneRow()) }
+        while try statement.step() { rows.append(try statement.droneRow(images)) }
         return rows
     }
 

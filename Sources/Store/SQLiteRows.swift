@@ -114,8 +114,8 @@ extension SQLiteStatement {
     }
 
     /// Reads a row of `SELECT d.*, i.images FROM drone d … drone_images i`.
-    borrowing func droneRow() throws(StoreError) -> DroneRow {
-        let images = try StoredText.images(parsing: text(19) ?? "[]")
+    borrowing func droneRow(_ known: KnownImages) throws(StoreError) -> DroneRow {
+        let images = try known.parse(text(19) ?? "[]")
         let willingness: Willingness = integer(12) == 0 ? .accepting : .draining(endAtMilliseconds: integer(13))
         return try StoredText.checked { () throws(InvalidValue) in
             DroneRow(

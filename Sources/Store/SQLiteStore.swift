@@ -11,6 +11,7 @@ public final class SQLiteStore: Store {
 
     private let connection: SQLiteConnection
     private let clock: @Sendable () -> Int64
+    private let images = KnownImages()
     private let lockDescriptor: Int32
     private let checkpointer: SQLiteCheckpointer
     private var current: SQLiteTransaction?
@@ -75,7 +76,7 @@ public final class SQLiteStore: Store {
         if checkpointer.shouldFinish() { _ = try? connection.checkpoint() }
         // Immediate: the write lock is taken now, so no later statement fails because another writer came first.
         try connection.run("BEGIN IMMEDIATE")
-        current = SQLiteTransaction(connection, nowMilliseconds: clock())
+        current = SQLiteTransaction(connection, nowMilliseconds: clock(), images: images)
     }
 
     public func commit() throws(StoreError) {

@@ -7,10 +7,12 @@ internal import Model
 final class SQLiteTransaction: StoreTransaction {
     let connection: SQLiteConnection
     let nowMilliseconds: Int64
+    let images: KnownImages
 
-    init(_ connection: SQLiteConnection, nowMilliseconds: Int64) {
+    init(_ connection: SQLiteConnection, nowMilliseconds: Int64, images: KnownImages) {
         self.connection = connection
         self.nowMilliseconds = nowMilliseconds
+        self.images = images
     }
 
     /// Takes the next revision of a drone, for an order that is added in this transaction. - Returns: nil for an unknown

@@ -39,4 +39,24 @@ struct JSONMembersTests {
         let encoded = try #require(try JSONValue(parsing: Array(JSONEncoder().encode(response))).members)
         #expect(members == encoded)
     }
+
+    @Test("A state on its way up is read without a decoder, and no other message is taken for one")
+    func states() throws {
+        for status in BackendStatus.allCases {
+            let message = DroneMessage.state(backend: "b\"1", fencingToken: 5, state: BackendState(status))
+            let text = String(decoding: try JSONEncoder().encode(message), as: UTF8.self)
+            #expect(DroneMessage(plainState: text) == message)
+        }
+        let more = BackendState(.terminated, reason: .swept, kind: .soft, message: "It was idle.")
+        for message in [DroneMessage.state(backend: "b1", fencingToken: 5, state: more), .renew(sequence: 1)] {
+            let text = String(decoding: try JSONEncoder().encode(message), as: UTF8.self)
+            #expect(DroneMessage(plainState: text) == nil)
+        }
+        for text in [
+            "{\"state\":{}}", "{\"state\":", "",
+            "{\"state\":{\"backend\":\"b\",\"fencingToken\":1.5,\"state\":{\"status\":\"ready\"}}}",
+        ] {
+            #expect(DroneMessage(plainState: text) == nil)
+        }
+    }
 }
