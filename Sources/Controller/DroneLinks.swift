@@ -87,7 +87,12 @@ final class DroneLinks {
         let drone: DroneName
         switch link.phase {
         case .new, .closing: return nil
-        case .greeting(let name), .known(let name): drone = name
+        case .greeting(let name):
+            // It never was on the row, or will be by a job that runs before anything written now: another hello, recorded
+            // meanwhile, may be.
+            _ = controller.sessions.closed(name, link: link.id)
+            return name
+        case .known(let name): drone = name
         }
         controller.orders.ended(drone, link.id)
         // A newer connection of the drone stays as it is, here and on its row.
@@ -172,6 +177,12 @@ final class DroneLinks {
         let verdict = controller.sessions.welcome(row, link: link.id, isOpen: isOpen, now: controller.clock.now)
         guard case .linked(let replaced) = verdict else {
             if isOpen { close(link.id, "replaced by a newer connection") }
+            // What was recorded may have begun another session than that of the link there is.
+            if let present = controller.sessions.link(of: row.name),
+                controller.orders.session(of: row.name) != outcome.session
+            {
+                close(present, "its session is over")
+            }
             return
         }
         if let replaced { close(replaced, "replaced by a newer connection") }

@@ -122,6 +122,13 @@ final class Checks {
             if let old = drones[index].row, let session = old.session, row?.session != session {
                 ended(session, of: drones[index].name, promises: old.backendCount)
             }
+            if row?.controller != drones[index].row?.controller || row?.session != drones[index].row?.session {
+                world.trace(
+                    "store",
+                    "\(drones[index].name): session \(row?.session?.description ?? "none"), "
+                        + "\(row?.greeting.machine.text ?? "no machine") at \(row?.controller?.text.suffix(4) ?? "no controller")"
+                )
+            }
             drones[index].row = row
             notices.append(.drone(drones[index].name))
         }

@@ -48,6 +48,13 @@ final class ControllerHost {
         controller = nil
     }
 
+    /// Told to stop: it says so in the store, and then only waits for its end.
+    func leave() {
+        guard let process, let controller else { return }
+        world.trace(name, "is told to stop")
+        process.deliver { controller.stop() }
+    }
+
     /// A drone's connection has come.
     func opened(_ connection: LinkConnection) {
         guard let controller else { return }

@@ -2,6 +2,7 @@
 enum Fault: String, CaseIterable {
     case controllerCrash = "controller killed"
     case controllerStop = "controller stopped"
+    case controllerLeaves = "controller ended in order"
     case droneCrash = "drone killed"
     case droneStop = "drone stopped"
     case wardenCrash = "warden killed"

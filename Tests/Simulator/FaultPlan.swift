@@ -65,6 +65,12 @@ final class FaultPlan {
         case .controllerCrash:
             controller.crash()
             undo(after: drawLength()) { controller.start() }
+        case .controllerLeaves:
+            controller.leave()
+            undo(after: world.random.draw(.milliseconds(1)...(.milliseconds(1_500)))) {
+                controller.crash()
+                controller.start()
+            }
         case .controllerStop: stop(controller.process, "controller \(controller.index)")
         case .droneCrash:
             machine.killDrone()
