@@ -23,7 +23,7 @@ final class BenchControllerProcess {
         let file = try File.open(log, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
         let words = [
             "controller", "--db", database ?? folder + "/controller.db", "--port", String(port), "--default-cluster",
-            Self.cluster,
+            Self.cluster, "--end-with-parent",
         ]
         let call = ProgramCall(try CurrentProcess.executablePath(), words)
         process = try ChildProgram.start(

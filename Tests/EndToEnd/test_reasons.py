@@ -13,7 +13,7 @@ import unittest
 from plane_site import PLANE, PlaneSite, copy_tree, request, wait_until
 
 FIELDS = {"status", "termination_reason", "termination_kind", "exit_error", "time"}
-ADDED = {"exit", "message", "end_reason", "usage"}
+ADDED = {"exit", "message", "end_reason", "fencing_token", "usage"}
 
 
 def add_image(site, name, command, policy=None):
