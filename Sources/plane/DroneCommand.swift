@@ -22,7 +22,7 @@ struct DroneCommand: Subcommand {
 
     private static let controllerURL = Flag(
         "--controller-url", .repeated("URL"),
-        "a controller; the next one is taken when one is lost; its user is a bearer token")
+        "a controller, its user as bearer token; if lost, the next one is taken")
     private static let secretFile = Flag(
         "--secret-file", .value("FILE", default: nil),
         "one line, shown to controllers; nobody but root or the drone's user may read it")
