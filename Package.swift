@@ -103,7 +103,7 @@ let package = Package(
         .testTarget(
             name: "SimulatorTests", dependencies: ["plane-simulator", "Model"], swiftSettings: strict),
         .testTarget(
-            name: "PlaneTests", dependencies: ["plane", "TestPrograms", "Images", "Policy", "Linux", "Model"],
+            name: "PlaneTests", dependencies: ["plane", "TestPrograms", "Images", "Policy", "HTTP", "Linux", "Model"],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -34,6 +34,7 @@ public final class ControllerServer {
         do throws(SystemError) {
             try loop.attach(notices) { [weak controller] in controller?.noticed($0) }
         } catch {
+            listener?.stop()
             store.stop()
             throw .system(error)
         }
@@ -87,7 +88,8 @@ public final class ControllerServer {
     }
 
     /// Stops listening, lets pending requests be answered for a moment, and closes the database.
-    /// - Parameter whenDone: called on the loop's thread, at most 2 seconds later.
+    /// - Parameter whenDone: called on the loop's thread, at most 2 seconds later with SQLite. A PostgreSQL server that
+    ///   stands still is waited for until its time limits are over, some 20 seconds.
     public func close(whenDone: @escaping () -> Void = {}) {
         server.close(grace: ControllerConfiguration.stopGrace) { [controller, access, store, listener] in
             access.stop()
@@ -107,7 +109,7 @@ public final class ControllerServer {
         do throws(SystemError) {
             loop = try EventLoop()
             try loop.onSignal([SIGTERM, SIGINT]) { _ in
-                // A second signal while stopping changes nothing: it takes 2 seconds at most.
+                // A second signal while stopping changes nothing: what stops has its time limits.
                 guard let stopping = server else { return }
                 server = nil
                 stopping.close { loop.stop() }

@@ -54,6 +54,8 @@ struct MachineFile {
         unlink(unfinished)
         let file = try File.open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
         try file.writeAll(Array(digits.utf8))
+        // Else a power cut could leave an empty file under the name, and no warden would start on it. fsync(2)
+        guard fsync(file.raw) == 0 else { throw SystemError(errno, "fsync \(unfinished)") }
         guard rename(unfinished, path) == 0 else { throw SystemError(errno, "rename \(unfinished)") }
     }
 }
